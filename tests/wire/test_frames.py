@@ -1,0 +1,373 @@
+"""What clients and servers say to each other (wire section 1), and what hostile texts come to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twisted_crossws.errors import FrameError
+from twisted_crossws.wire.frames import (
+    MAX_CALLBACK_ID,
+    MAX_INTEGER,
+    MAX_NESTING,
+    ErrorReply,
+    Event,
+    Frame,
+    Reply,
+    decodeFromClient,
+    decodeFromServer,
+    encode,
+    encodeCall,
+    encodeErrorReply,
+    encodeEvent,
+    encodeReply,
+)
+
+examples = settings(deadline=None, max_examples=200)
+
+#: Every JSON value that all peers can hold.
+payloads = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-MAX_INTEGER, MAX_INTEGER)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=16,
+)
+names = st.text(min_size=1)
+callbackIds = st.text(min_size=1, max_size=MAX_CALLBACK_ID)
+
+#: Values that Python's own json module writes, though they are no JSON, or not every peer can hold them.
+hostileValues = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(-(2**200), 2**200)
+    | st.floats()
+    | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+hostileFrames = st.builds(
+    lambda frame, ascii: json.dumps(frame, ensure_ascii=ascii).encode("utf-8", "surrogatepass"),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "event": names | hostileValues,
+            "payload": payloads | hostileValues,
+            "callbackId": callbackIds | hostileValues,
+            "error": st.dictionaries(st.sampled_from(["code", "message"]), st.text()) | hostileValues,
+        },
+    ),
+    st.booleans(),
+)
+hostileBytes = (
+    st.binary()
+    | hostileFrames
+    | st.builds(
+        lambda text, at, junk: text[:at] + junk + text[at:], hostileFrames, st.integers(0, 60), st.binary(max_size=3)
+    )
+)
+
+
+def withPayload(value: str) -> bytes:
+    return ('{"event":"e","payload":' + value + "}").encode()
+
+
+class TestFromClient:
+    def test_event(self) -> None:
+        """An event without a callbackId wants no reply."""
+        assert decodeFromClient(b'{"event":"say","payload":{"text":"hi"}}') == Event("say", {"text": "hi"}, None)
+
+    def test_call(self) -> None:
+        """An event with a callbackId wants a reply that carries it."""
+        assert decodeFromClient(b'{"event":"say","payload":1,"callbackId":"7"}') == Event("say", 1, "7")
+
+    def test_noPayload(self) -> None:
+        """An absent payload is null."""
+        assert decodeFromClient(b'{"event":"say"}').payload is None
+
+    def test_unknownKeys(self) -> None:
+        """Keys that nobody knows are ignored (wire section 3)."""
+        assert decodeFromClient(b'{"event":"say","seq":[1,{}],"payload":1}') == Event("say", 1)
+
+    @pytest.mark.parametrize("callbackId", ["x", "x" * MAX_CALLBACK_ID, "0", " ", "ü" * MAX_CALLBACK_ID])
+    def test_callbackId(self, callbackId: str) -> None:
+        """A string of 1 to 64 characters is a callbackId."""
+        text = json.dumps({"event": "e", "callbackId": callbackId}).encode()
+        assert decodeFromClient(text).callbackId == callbackId
+
+    @pytest.mark.parametrize(
+        "callbackId",
+        ["", "x" * (MAX_CALLBACK_ID + 1), "x" * 60_000, None, True, 1, 1.0, [], ["x"], {}, {"x": 1}, 2**60],
+    )
+    def test_noCallbackId(self, callbackId: object) -> None:
+        """Anything else in its place means that no reply is wanted, and the event counts all the same."""
+        text = json.dumps({"event": "e", "payload": 5, "callbackId": callbackId}).encode()
+        assert decodeFromClient(text) == Event("e", 5, None)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"",
+            b" ",
+            b"ping",
+            b"null",
+            b"1",
+            b'"say"',
+            b'["say"]',
+            b"{}",
+            b'{"payload":1}',
+            b'{"event":""}',
+            b'{"event":null}',
+            b'{"event":1}',
+            b'{"event":["say"]}',
+            b'{"event":"say"',
+            b'{"event":"say"} {}',
+            b"{'event':'say'}",
+            b'{"event":"say",}',
+            b'\xef\xbb\xbf{"event":"say"}',
+            b'{"event":"\xff"}',
+            b'{"event":"say","payload":"\xc3\x28"}',
+        ],
+    )
+    def test_malformed(self, text: bytes) -> None:
+        """What is not JSON, not an object, or has no event that is a non-empty string, is no frame."""
+        with pytest.raises(FrameError):
+            decodeFromClient(text)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "[NaN]",
+            "1e400",
+            '"\\ud800"',
+            '"\\udc00"',
+            '"\\udc00\\ud800"',
+            '"\\ud800abcdefgh"',
+            '{"\\udfff":1}',
+        ],
+    )
+    def test_valuesThatBreakOtherClients(self, value: str) -> None:
+        """Numbers and strings that a JavaScript peer could not read are refused at the edge."""
+        with pytest.raises(FrameError):
+            decodeFromClient(withPayload(value))
+
+    @pytest.mark.parametrize("wrap", ["%s", "[%s]", '{"id":%s}', '[1,{"a":[2,%s]}]'])
+    @pytest.mark.parametrize(
+        "digits",
+        [
+            str(MAX_INTEGER + 1),
+            str(-MAX_INTEGER - 1),
+            str(2**63),
+            str(2**64),
+            str(-(2**64)),
+            "1" + "0" * 30,
+            "9" * 5000,
+        ],
+        ids=len,
+    )
+    def test_hugeIntegers(self, digits: str, wrap: str) -> None:
+        """An integer beyond 2^53 is refused, wherever it stands."""
+        with pytest.raises(FrameError):
+            decodeFromClient(withPayload(wrap % digits))
+
+    @pytest.mark.parametrize("integer", [MAX_INTEGER, -MAX_INTEGER])
+    def test_largestIntegers(self, integer: int) -> None:
+        """2^53 itself still passes, with both signs."""
+        assert decodeFromClient(withPayload(f"[{integer}]")).payload == [integer]
+
+    @pytest.mark.parametrize("inner", ["", "1", '"text"'])
+    def test_nestedArrays(self, inner: str) -> None:
+        """Arrays may stand 64 deep, whatever the innermost holds, and no deeper."""
+        decodeFromClient(withPayload("[" * MAX_NESTING + inner + "]" * MAX_NESTING))
+        with pytest.raises(FrameError, match="deeper than 64"):
+            decodeFromClient(withPayload("[" * (MAX_NESTING + 1) + inner + "]" * (MAX_NESTING + 1)))
+
+    def test_nestedObjects(self) -> None:
+        """Arrays and objects count alike."""
+        pairs = MAX_NESTING // 2
+        decodeFromClient(withPayload('[{"a":' * pairs + "1" + "}]" * pairs))
+        with pytest.raises(FrameError, match="deeper than 64"):
+            decodeFromClient(withPayload('[{"a":' * pairs + "{}" + "}]" * pairs))
+
+    @pytest.mark.parametrize("key", ["payload", "callbackId", "unknown"])
+    @pytest.mark.parametrize("tail", ["", "]" * 100_000 + "}"])
+    def test_abyss(self, key: str, tail: str) -> None:
+        """A hundred thousand levels are no frame, whether or not they end, and under any key."""
+        with pytest.raises(FrameError):
+            decodeFromClient(('{"event":"e","' + key + '":' + "[" * 100_000 + tail).encode())
+
+    def test_faultNamesNoPayload(self) -> None:
+        """What is wrong can be logged: it holds nothing of the payload."""
+        with pytest.raises(FrameError) as caught:
+            decodeFromClient(b'{"event":5,"payload":"secret","secret":"secret"}')
+        assert "secret" not in str(caught.value)
+
+    @examples
+    @given(hostileBytes)
+    def test_anyBytes(self, text: bytes) -> None:
+        """Any bytes are an event that can be passed on to other clients, or a FrameError for one line of a log."""
+        try:
+            frame = decodeFromClient(text)
+        except FrameError as fault:
+            assert str(fault).isprintable()
+            return
+        assert isinstance(frame.event, str) and frame.event
+        assert frame.callbackId is None or 1 <= len(frame.callbackId) <= MAX_CALLBACK_ID
+        json.dumps([frame.event, frame.payload, frame.callbackId], allow_nan=False, ensure_ascii=False).encode()
+        assert decodeFromClient(encode(frame)) == frame
+
+
+class TestFromServer:
+    def test_event(self) -> None:
+        """A frame without a callbackId is an event."""
+        assert decodeFromServer(b'{"event":"said","payload":[1]}') == Event("said", [1])
+
+    def test_reply(self) -> None:
+        """A frame with a callbackId is a reply."""
+        assert decodeFromServer(b'{"payload":{"a":1},"callbackId":"7"}') == Reply("7", {"a": 1})
+
+    def test_replyBeforeEvent(self) -> None:
+        """The callbackId is looked at before the event."""
+        assert decodeFromServer(b'{"event":"said","payload":1,"callbackId":"7"}') == Reply("7", 1)
+
+    def test_emptyReply(self) -> None:
+        """A reply without a payload is null."""
+        assert decodeFromServer(b'{"callbackId":"7"}') == Reply("7", None)
+
+    def test_error(self) -> None:
+        """With an error, the reply is that error."""
+        text = b'{"callbackId":"7","error":{"code":"no_seat","message":"The table is full."}}'
+        assert decodeFromServer(text) == ErrorReply("7", "no_seat", "The table is full.")
+
+    def test_bareError(self) -> None:
+        """An error needs neither code nor message to be one."""
+        assert decodeFromServer(b'{"callbackId":"7","error":{}}') == ErrorReply("7", "error", "")
+
+    def test_noError(self) -> None:
+        """An error of null is none."""
+        assert decodeFromServer(b'{"callbackId":"7","payload":1,"error":null}') == Reply("7", 1)
+
+    @pytest.mark.parametrize("callbackId", ["", "x" * (MAX_CALLBACK_ID + 1), None, True, 1, [], {}])
+    def test_noCallbackId(self, callbackId: object) -> None:
+        """What does not count as a callbackId does not make a frame a reply."""
+        text = json.dumps({"event": "said", "payload": 1, "callbackId": callbackId}).encode()
+        assert decodeFromServer(text) == Event("said", 1)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            b"",
+            b"[]",
+            b"{}",
+            b'{"payload":1}',
+            b'{"event":""}',
+            b'{"event":5}',
+            b'{"event":null}',
+            b'{"callbackId":5}',
+            b'{"callbackId":"7","error":"no"}',
+            b'{"callbackId":"7","payload":9007199254740993}',
+            b'{"callbackId":"7","payload":"\\ud800"}',
+            b'{"event":"\xff"}',
+            b'{"callbackId":"7","payload":' + b"[" * 100_000,
+        ],
+    )
+    def test_malformed(self, text: bytes) -> None:
+        """What is neither a reply nor an event, or is beyond a limit, is no frame."""
+        with pytest.raises(FrameError):
+            decodeFromServer(text)
+
+    @examples
+    @given(hostileBytes)
+    def test_anyBytes(self, text: bytes) -> None:
+        """Any bytes are a frame, or a FrameError for one line of a log."""
+        try:
+            frame = decodeFromServer(text)
+        except FrameError as fault:
+            assert str(fault).isprintable()
+            return
+        assert decodeFromServer(encode(frame)) == frame
+
+
+class TestEncode:
+    def test_event(self) -> None:
+        """An event to a client has exactly these keys: with a callbackId it would be read as a reply."""
+        assert encodeEvent("said", {"n": 1}) == b'{"event":"said","payload":{"n":1}}'
+        assert encodeEvent("said", None) == b'{"event":"said","payload":null}'
+
+    def test_call(self) -> None:
+        """An event that wants a reply carries the callbackId."""
+        assert encodeCall("say", [1], "7") == b'{"event":"say","payload":[1],"callbackId":"7"}'
+
+    def test_reply(self) -> None:
+        """A reply has a payload, if only null, and the callbackId, and no event."""
+        assert encodeReply("7", None) == b'{"payload":null,"callbackId":"7"}'
+
+    def test_error(self) -> None:
+        """An error reply has no payload: code and message stand under C{error}, both always."""
+        assert encodeErrorReply("7", "full", "No seat.") == (
+            b'{"callbackId":"7","error":{"code":"full","message":"No seat."}}'
+        )
+        assert encodeErrorReply("7", "full") == b'{"callbackId":"7","error":{"code":"full","message":""}}'
+
+    @pytest.mark.parametrize(
+        ("frame", "text"),
+        [
+            (Event("e", 1), encodeEvent("e", 1)),
+            (Event("e", 1, "7"), encodeCall("e", 1, "7")),
+            (Reply("7", 1), encodeReply("7", 1)),
+            (ErrorReply("7", "c", "m"), encodeErrorReply("7", "c", "m")),
+        ],
+    )
+    def test_anyFrame(self, frame: Frame, text: bytes) -> None:
+        """Each kind of frame is written in its own form."""
+        assert encode(frame) == text
+
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda payload: encodeEvent("e", payload),
+            lambda payload: encodeCall("e", payload, "7"),
+            lambda payload: encodeReply("7", payload),
+            lambda payload: encode(Event("e", payload)),
+        ],
+    )
+    def test_noFormInJSON(self, write: Any) -> None:
+        """A payload that JSON has no form for is the caller's mistake, and the message names its type."""
+        with pytest.raises(TypeError, match="complex"):
+            write({"a": [1j]})
+
+    @pytest.mark.parametrize("payload", ["\ud800", ["\udfff"], {"\ud800": 1}])
+    def test_loneSurrogates(self, payload: object) -> None:
+        """Half of a surrogate pair has no form in UTF-8, and is never sent."""
+        with pytest.raises(ValueError):
+            encodeEvent("e", payload)
+
+    @examples
+    @given(names, payloads, st.none() | callbackIds)
+    def test_eventRoundTrip(self, event: str, payload: Any, callbackId: str | None) -> None:
+        """A client's event is read by the server as it was written, types included."""
+        frame = Event(event, payload, callbackId)
+        found = decodeFromClient(encode(frame))
+        assert repr(found) == repr(frame)
+
+    @examples
+    @given(st.builds(Event, names, payloads) | st.builds(Reply, callbackIds, payloads))
+    def test_serverRoundTrip(self, frame: Frame) -> None:
+        """A server's event or reply is read by the client as it was written, types included."""
+        assert repr(decodeFromServer(encode(frame))) == repr(frame)
+
+    @examples
+    @given(st.builds(ErrorReply, callbackIds, st.text(), st.text()))
+    def test_errorRoundTrip(self, frame: ErrorReply) -> None:
+        """An error reply is read by the client as it was written."""
+        assert decodeFromServer(encode(frame)) == frame
