@@ -1,0 +1,47 @@
+"""
+What happened how often. Whatever is dropped is counted here, by its cause.
+"""
+
+from __future__ import annotations
+
+#: Every counter there is, and what it counts.
+MEANINGS = {
+    "connections_opened": "WebSocket connections that were accepted",
+    "connections_closed": "of these, those that have ended",
+    "handshakes_malformed": "requests that are no proper handshake, or no HTTP",
+    "handshakes_timed_out": "connections cut because their handshake took too long",
+    "handshakes_wrong_path": "handshakes refused: not the configured path",
+    "handshakes_foreign_origin": "handshakes refused: an origin that is not allowed",
+    "handshakes_refused": "handshakes refused by the authenticator",
+    "handshakes_failed": "handshakes refused because the authenticator failed",
+    "handshakes_over_limit": "handshakes refused: max_connections, or too many each second, or stopping",
+    "events_received": "events from clients",
+    "events_without_listener": "of these, those that nobody listens to",
+    "events_overloaded": "events dropped: the client has too many unanswered ones",
+    "frames_malformed": "texts from clients that are no frame, dropped",
+    "listener_failures": "listeners that raised, or whose Deferred failed",
+    "replies_sent": "replies to clients",
+    "replies_undeliverable": "replies dropped: the client was gone",
+    "messages_sent": "events written to clients of this node",
+    "messages_skipped": "events not written: the client was closing",
+    "clients_silent": "clients cut: no answer to a ping",
+    "clients_slow": "clients cut: they do not read what is sent to them",
+    "clients_flooding": "clients closed with 1008: too many frames each second, or fragments",
+    "clients_oversized": "clients closed with 1009: a frame or message was too big",
+    "clients_faulty": "clients closed with 1002 or 1007: they broke the protocol",
+    "clients_background": "clients cut: too long in the background",
+    "bus_packets_malformed": "packets from the bus that could not be read, dropped",
+    "bus_packets_received": "packets from the bus",
+    "bus_packets_published": "packets given to the bus",
+    "calls_sent": "calls to servers, with a reply wanted",
+    "calls_timed_out": "of these, those that ended by their time-out",
+    "calls_expired": "calls from servers that came after their deadline, dropped",
+    "replies_late": "replies of servers that nobody waits for any more, dropped",
+}
+
+
+class Counters(dict[str, int]):
+    """A number for each of L{MEANINGS}, from 0 up. An unknown name is a C{KeyError}."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(MEANINGS, 0))

@@ -1,0 +1,121 @@
+"""
+Calling listeners: one that fails harms no other, and one that takes its time is waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import CoroutineType
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+#: Called with the listener that failed, and its failure.
+OnFailure = Callable[[Callable[..., Any], Failure], None]
+
+
+def call(listener: Callable[..., Any], *args: Any) -> Any:
+    """
+    Call one listener.
+
+    @return: its result; a Deferred of it, if the listener returned one or is an C{async def}.
+    @raise Exception: what it raised at once.
+    """
+    result = listener(*args)
+    if result.__class__ is CoroutineType:
+        return Deferred.fromCoroutine(result)
+    return result
+
+
+def notify(listeners: Iterable[Callable[..., Any]], args: tuple[Any, ...], onFailure: OnFailure) -> None:
+    """Call all of them in order; results are not wanted, failures (late ones too) go to C{onFailure}."""
+    for listener in listeners:
+        try:
+            result = call(listener, *args)
+        except Exception:
+            onFailure(listener, Failure())
+        else:
+            if isinstance(result, Deferred):
+                result.addErrback(_failedLate, listener, onFailure)
+
+
+def _failedLate(failure: Failure, listener: Callable[..., Any], onFailure: OnFailure) -> None:
+    onFailure(listener, failure)
+
+
+class Gathering:
+    """
+    The one answer of several listeners, of which some may take their time: the first result that is not C{None}.
+
+    A subclass says what is done with it. Exactly one of L{answered} and L{failed} is called, once: with that
+    result as soon as there is one; when all are done, C{answered(None)} if every one gave C{None}, or C{failed}
+    with the first failure if one failed. L{finished} comes last, when no listener is at work any more.
+    """
+
+    __slots__ = ("_decided", "_failure", "_working")
+
+    def __init__(self) -> None:
+        self._working = 1
+        self._decided = False
+        self._failure: Failure | None = None
+
+    def answered(self, value: Any) -> None:
+        """This is the answer."""
+        raise NotImplementedError
+
+    def failed(self, failure: Failure) -> None:
+        """There is no answer, because of this."""
+        raise NotImplementedError
+
+    def listenerFailed(self, listener: Callable[..., Any], failure: Failure) -> None:
+        """One listener failed; others may still give an answer."""
+        raise NotImplementedError
+
+    def finished(self) -> None:
+        """No listener is at work any more."""
+
+    def gather(self, listeners: Iterable[Callable[..., Any]], args: tuple[Any, ...]) -> None:
+        """Call all of them in order."""
+        for listener in listeners:
+            try:
+                result = call(listener, *args)
+            except Exception:
+                self._fault(listener, Failure())
+            else:
+                if isinstance(result, Deferred):
+                    self._working += 1
+                    result.addCallbacks(self._late, self._lateFault, errbackArgs=(listener,))
+                else:
+                    self._result(result)
+        self._oneDone()
+
+    def _result(self, result: Any) -> None:
+        if result is not None and not self._decided:
+            self._decided = True
+            self.answered(result)
+
+    def _fault(self, listener: Callable[..., Any], failure: Failure) -> None:
+        if self._failure is None:
+            self._failure = failure
+        self.listenerFailed(listener, failure)
+
+    def _late(self, result: Any) -> None:
+        self._result(result)
+        self._oneDone()
+
+    def _lateFault(self, failure: Failure, listener: Callable[..., Any]) -> None:
+        self._fault(listener, failure)
+        self._oneDone()
+
+    def _oneDone(self) -> None:
+        self._working -= 1
+        if self._working:
+            return
+        if not self._decided:
+            self._decided = True
+            if self._failure is None:
+                self.answered(None)
+            else:
+                self.failed(self._failure)
+        self.finished()

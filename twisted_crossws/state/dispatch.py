@@ -1,0 +1,160 @@
+"""
+From a client's event to its listeners, and from their results to the reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_crossws.errors import ReplyError
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.deliver import Gathering
+from twisted_crossws.state.listeners import Listeners
+from twisted_crossws.state.sockets import Socket
+from twisted_crossws.wire.frames import Event, encodeErrorReply, encodeReply
+from twisted_crossws.wire.text import shown
+
+_log = Logger()
+
+
+@dataclass(frozen=True)
+class Relay:
+    """
+    As a listener's result: that server is to answer in my place.
+
+    @ivar to: the name of the server.
+    @ivar event: what it is asked.
+    @ivar payload: any value that the bus can carry.
+    """
+
+    to: str
+    event: str
+    payload: Any = None
+
+
+#: Hands a question on: the asking socket, what the listener said, and the C{callbackId} if a reply is wanted.
+Relaying = Callable[[Socket, Relay, "str | None"], None]
+
+
+class ClientDispatch:
+    """
+    Answers what clients send. A client that asked gets exactly one reply: the first result that is not C{None};
+    C{null} if there is none; an error if a listener failed and none gave a result, but only clients that
+    speak version 2 can be told that.
+    """
+
+    def __init__(
+        self,
+        serverName: str,
+        listeners: Listeners,
+        counters: Counters,
+        relaying: Relaying,
+        maxUnanswered: int,
+    ) -> None:
+        """
+        @param maxUnanswered: how many events of one client may be worked on at the same time.
+        """
+        self.serverName = serverName
+        self.counters = counters
+        self.relaying = relaying
+        self._listeners = listeners
+        self._maxUnanswered = maxUnanswered
+
+    def eventReceived(self, socket: Socket, frame: Event) -> bytes | None:
+        """
+        @return: the reply, if there is one at once.
+        """
+        self.counters["events_received"] += 1
+        if socket.unanswered >= self._maxUnanswered:
+            return self._overloaded(socket, frame)
+        listeners = self._listeners.take(frame.event)
+        if not listeners:
+            self.counters["events_without_listener"] += 1
+        return _Answer(self, socket, frame).run(listeners)
+
+    def _overloaded(self, socket: Socket, frame: Event) -> bytes | None:
+        self.counters["events_overloaded"] += 1
+        if frame.callbackId is None or not socket.speaksErrors:
+            return None
+        return encodeErrorReply(frame.callbackId, "overloaded", "Too many events of this client are unanswered.")
+
+
+class _Answer(Gathering):
+    """
+    The answer to one event. What is ready while its listeners are being called is returned; what comes later is sent.
+    """
+
+    __slots__ = ("_dispatch", "_frame", "_inTurn", "_socket", "_text")
+
+    def __init__(self, dispatch: ClientDispatch, socket: Socket, frame: Event) -> None:
+        super().__init__()
+        self._dispatch = dispatch
+        self._socket = socket
+        self._frame = frame
+        self._inTurn = True
+        self._text: bytes | None = None
+
+    def run(self, listeners: tuple[Callable[..., Any], ...]) -> bytes | None:
+        self._socket.unanswered += 1
+        self.gather(listeners, (self._socket, self._frame.payload))
+        self._inTurn = False
+        if self._text is not None and not self._socket.isOpen:
+            self._dispatch.counters["replies_undeliverable"] += 1
+            return None
+        if self._text is not None:
+            self._dispatch.counters["replies_sent"] += 1
+        return self._text
+
+    def answered(self, value: Any) -> None:
+        if isinstance(value, Relay):
+            self._dispatch.relaying(self._socket, value, self._frame.callbackId)
+        elif self._frame.callbackId is not None:
+            try:
+                text = encodeReply(self._frame.callbackId, value)
+            except (TypeError, ValueError, RecursionError):
+                self.listenerFailed(None, Failure())
+                self.failed(Failure())
+            else:
+                self._reply(text)
+
+    def failed(self, failure: Failure) -> None:
+        if self._frame.callbackId is not None and self._socket.speaksErrors:
+            self._reply(encodeErrorReply(self._frame.callbackId, *errorOf(failure)))
+
+    def listenerFailed(self, listener: Callable[..., Any] | None, failure: Failure) -> None:
+        if failure.check(ReplyError):
+            return
+        self._dispatch.counters["listener_failures"] += 1
+        _log.failure(
+            "{server}: a listener of the event {event} failed for {socket!r}: {listener!r}",
+            failure=failure,
+            server=self._dispatch.serverName,
+            event=shown(self._frame.event),
+            socket=self._socket,
+            listener=listener,
+        )
+
+    def finished(self) -> None:
+        self._socket.unanswered -= 1
+
+    def _reply(self, text: bytes) -> None:
+        if self._inTurn:
+            self._text = text
+            return
+        sent = self._socket.sendReply(text)
+        self._dispatch.counters["replies_sent" if sent else "replies_undeliverable"] += 1
+
+
+def errorOf(failure: Failure) -> tuple[str, str]:
+    """
+    What a caller may know of a failure: code and message. What a listener did not raise as L{ReplyError} may hold
+    anything, so its text stays here.
+    """
+    if isinstance(failure.value, ReplyError):
+        return failure.value.code, failure.value.message
+    return "internal_error", "The server failed to handle this event."

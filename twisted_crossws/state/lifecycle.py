@@ -1,0 +1,47 @@
+"""
+What happens to connections and to the server itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.deliver import notify
+from twisted_crossws.state.listeners import Listeners
+
+_log = Logger()
+
+
+class Lifecycle(Listeners):
+    """
+    Events that no client can bring about by sending a frame of that name::
+
+        connection(socket)   close(socket, code, reason)   error(socket, failure)   message(socket, text)
+        pong(socket)         clientPing(socket)            listening(port)          serverError(failure)
+        serverClose()
+    """
+
+    def __init__(self, serverName: str, counters: Counters) -> None:
+        super().__init__()
+        self._serverName = serverName
+        self._counters = counters
+
+    def fire(self, event: str, *args: Any) -> None:
+        """Call the listeners of an event in order; one that fails is logged, and the next one runs."""
+        listeners = self.take(event)
+        if listeners:
+            notify(listeners, args, self._failed)
+
+    def _failed(self, listener: Callable[..., Any], failure: Failure) -> None:
+        self._counters["listener_failures"] += 1
+        _log.failure(
+            "{server}: a lifecycle listener failed: {listener!r}",
+            failure=failure,
+            server=self._serverName,
+            listener=listener,
+        )

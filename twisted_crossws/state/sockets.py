@@ -1,0 +1,211 @@
+"""
+Sockets: the application's handles of its clients, and which of them has which C{socketId}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from twisted_crossws.errors import CloseCode, SocketClosed
+from twisted_crossws.interfaces import Channel, Request
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.limits import TokenBucket
+from twisted_crossws.wire import frames
+from twisted_crossws.wire.text import shown
+
+#: The codes that an endpoint may put into a close frame (RFC 6455 section 7.4).
+_SENDABLE = frozenset(range(1000, 1015)) - {1004, 1005, 1006}
+
+
+class SocketHost(Protocol):
+    """
+    What all sockets of a node share.
+
+    @ivar backgroundCloseAfter: seconds.
+    """
+
+    clock: IReactorTime
+    counters: Counters
+    backgroundCloseAfter: float
+
+
+class Socket:
+    """
+    One client, as long as it is connected.
+
+    @ivar socketId: its identity, or C{None} until it is bound.
+    @ivar request: the request that opened it.
+    @ivar speaksErrors: whether it reads error replies (wire version 2).
+    @ivar unanswered: how many of its events are still being worked on.
+    @ivar noise: how many frames that are no events it may still send, once it has sent one.
+    @ivar events: the same for events, where they are limited.
+    """
+
+    __slots__ = (
+        "_background",
+        "_channel",
+        "_data",
+        "_host",
+        "events",
+        "noise",
+        "request",
+        "socketId",
+        "speaksErrors",
+        "unanswered",
+    )
+
+    def __init__(self, channel: Channel, request: Request, host: SocketHost, *, speaksErrors: bool = False) -> None:
+        self.socketId: str | None = None
+        self.request = request
+        self.speaksErrors = speaksErrors
+        self.unanswered = 0
+        self.noise: TokenBucket | None = None
+        self.events: TokenBucket | None = None
+        self._channel = channel
+        self._host = host
+        self._data: dict[Any, Any] | None = None
+        self._background: IDelayedCall | None = None
+
+    def __repr__(self) -> str:
+        state = "open" if self.isOpen else "closed"
+        name = None if self.socketId is None else shown(self.socketId)
+        return f"<Socket {name} of {self.request.peer}, {state}>"
+
+    @property
+    def data(self) -> dict[Any, Any]:
+        """A place for whatever the application wants to remember of this client."""
+        if self._data is None:
+            self._data = {}
+        return self._data
+
+    @property
+    def isOpen(self) -> bool:
+        """Whether it can still be sent to: neither side has begun to close."""
+        return self._channel.isOpen()
+
+    def send(self, event: str, payload: object = None) -> bool:
+        """
+        @return: whether it was open; to a closing one nothing is sent, and that is counted.
+        @raise TypeError: the payload holds something that JSON has no form for.
+        """
+        return self.sendText(frames.encodeEvent(event, payload))
+
+    def sendText(self, text: bytes) -> bool:
+        """Send a finished client frame. Counted as L{send} is."""
+        sent = self._channel.sendText(text)
+        self._host.counters["messages_sent" if sent else "messages_skipped"] += 1
+        return sent
+
+    def sendReply(self, text: bytes) -> bool:
+        """Send a finished reply. The caller counts."""
+        return self._channel.sendText(text)
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """
+        Say goodbye, with a closing handshake. Does nothing if it is closing already.
+
+        @param code: 1000 to 1014 without the reserved ones, or 3000 to 4999.
+        @param reason: for people; what is beyond 123 bytes of UTF-8 is cut off.
+        @raise ValueError: the code is none that may be sent.
+        """
+        if code not in _SENDABLE and not 3000 <= code <= 4999:
+            raise ValueError(f"{code!r} is not a close code that may be sent: 1000, or 3000 to 4999, is usual.")
+        self._channel.close(int(code), reason)
+
+    def abort(self) -> None:
+        """Cut the connection at once; the client sees 1006."""
+        self._channel.abort("aborted by the application")
+
+    def enterBackground(self) -> None:
+        """
+        The client said that its page or app went to the background: if it is still there after
+        C{background_close_after} it is cut, since it would be frozen by then, and its messages lost.
+        """
+        if self._background is None and self.isOpen:
+            self._background = self._host.clock.callLater(self._host.backgroundCloseAfter, self._backgroundOver)
+
+    def leaveBackground(self) -> None:
+        """The client is back in the foreground."""
+        if self._background is not None:
+            self._background.cancel()
+            self._background = None
+
+    def sendPrepared(self, message: Any) -> bool:
+        """Send a message that goes to many. The caller counts."""
+        return self._channel.sendPrepared(message)
+
+    def fault(self, code: int, reason: str) -> None:
+        """The client broke a limit: close it for that, and take nothing more from it."""
+        self._channel.fault(code, reason)
+
+    def _backgroundOver(self) -> None:
+        self._background = None
+        self._host.counters["clients_background"] += 1
+        self._channel.abort("too long in the background")
+
+
+class Sockets:
+    """
+    The sockets of this node that have an identity.
+
+    A closed socket is unbound by itself, after the listeners of C{close} have run.
+    """
+
+    def __init__(self, unbound: Callable[[str], None]) -> None:
+        """
+        @param unbound: called with each C{socketId} that no socket has any more.
+        """
+        self._byId: dict[str, Socket] = {}
+        self._unbound = unbound
+
+    def bind(self, socketId: str, socket: Socket) -> None:
+        """
+        Give a socket its identity; from then on it can be addressed. Another socket of this node that has it
+        is replaced, and closed with 4012; the rooms of the identity stay. A socket has one identity: a new one
+        takes the place of the old one.
+
+        @raise TypeError: C{socketId} is not a non-empty string.
+        @raise SocketClosed: the socket has been closed.
+        """
+        if not (isinstance(socketId, str) and socketId):
+            raise TypeError(f"A socketId must be a non-empty string, not {socketId!r}.")
+        if not socket.isOpen:
+            raise SocketClosed(f"The socket that was to be bound to {socketId!r} is closed.")
+        if socket.socketId is not None and socket.socketId != socketId:
+            self.release(socket)
+        older = self._byId.get(socketId)
+        self._byId[socketId] = socket
+        socket.socketId = socketId
+        if older is not None and older is not socket:
+            older.close(CloseCode.REPLACED, "replaced by a newer connection")
+
+    def unbind(self, socketId: str) -> None:
+        """Forget an identity, and leave all its rooms. The socket stays open, and may be bound again."""
+        socket = self._byId.get(socketId)
+        if socket is not None:
+            self.release(socket)
+            socket.socketId = None
+
+    def release(self, socket: Socket) -> None:
+        """
+        A socket gives its identity up, unless a newer socket has taken it over. What L{Socket.socketId} says is left
+        as it is, so that late work on a closed socket can tell whose it was.
+        """
+        socketId = socket.socketId
+        if socketId is not None and self._byId.get(socketId) is socket:
+            del self._byId[socketId]
+            self._unbound(socketId)
+
+    def get(self, socketId: str) -> Socket | None:
+        """The socket on this node, or C{None}."""
+        return self._byId.get(socketId)
+
+    def count(self) -> int:
+        """How many are bound."""
+        return len(self._byId)
+
+    def __iter__(self) -> Iterator[Socket]:
+        return iter(list(self._byId.values()))
