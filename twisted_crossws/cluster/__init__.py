@@ -1,0 +1,3 @@
+"""
+What nodes agree on. It sees the bus by its interface alone.
+"""

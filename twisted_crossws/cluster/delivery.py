@@ -1,0 +1,162 @@
+"""
+Messages to clients, wherever they are connected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twisted_crossws.cluster.outbox import Outbox
+from twisted_crossws.cluster.rooms import Rooms
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.listeners import Listeners, checkEvent
+from twisted_crossws.state.sockets import Socket, Sockets
+from twisted_crossws.wire.frames import encodeEvent
+from twisted_crossws.wire.packets import ForAll, ForRoom, ForSockets
+from twisted_crossws.wire.rfc6455 import Prepared
+from twisted_crossws.wire.topics import Topics
+
+
+class Clients(Listeners):
+    """
+    C{node.clients}: events from clients, messages to clients.
+
+    A listener is called with the socket and the payload; what it returns (or its Deferred or coroutine results in) is
+    the reply, where the client wanted one.
+
+    Sending returns at once, with the number of sockets of this node that were written to. These are served first, and
+    the bus carries the rest. A client that is closing is skipped, and that is counted. Each message is encoded once
+    however many receive it.
+    """
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        topics: Topics,
+        sockets: Sockets,
+        rooms: Rooms,
+        everyone: Iterable[Socket],
+        counters: Counters,
+    ) -> None:
+        """
+        @param everyone: all sockets of this node, bound or not.
+        """
+        super().__init__()
+        self._outbox = outbox
+        self._topics = topics
+        self._sockets = sockets
+        self._rooms = rooms
+        self._everyone = everyone
+        self._counters = counters
+
+    def count(self) -> int:
+        """How many clients of this node are bound."""
+        return self._sockets.count()
+
+    def send(self, socketId: str, event: str, payload: object = None) -> int:
+        """
+        To one, wherever it is connected.
+
+        @raise TypeError: the event is not a non-empty string, or the payload has no form in JSON.
+        """
+        message = _prepared(event, payload)
+        socket = self._sockets.get(socketId)
+        if socket is not None:
+            return self._write((socket,), message)
+        if not self._outbox.isAlone:
+            packet = ForSockets(message.text.decode(), socketId=socketId, senderServer=self._outbox.serverName)
+            self._outbox.publish(self._topics.privateSocket, packet)
+        return 0
+
+    def sendMany(self, socketIds: Iterable[str], event: str, payload: object = None) -> int:
+        """
+        To several, each once.
+
+        @raise TypeError: as L{send}.
+        """
+        message = _prepared(event, payload)
+        wanted = list(dict.fromkeys(socketIds))
+        found = [socket for socket in map(self._sockets.get, wanted) if socket is not None]
+        if len(found) < len(wanted) and not self._outbox.isAlone:
+            elsewhere = [socketId for socketId in wanted if self._sockets.get(socketId) is None]
+            packet = ForSockets(message.text.decode(), socketIds=elsewhere, senderServer=self._outbox.serverName)
+            written = self._write(found, message)
+            self._outbox.publish(self._topics.privateSocket, packet)
+            return written
+        return self._write(found, message)
+
+    def toRoom(
+        self,
+        namespace: str,
+        roomId: str,
+        event: str,
+        payload: object = None,
+        *,
+        exclude: Iterable[str] = (),
+        localOnly: bool = False,
+        destroy: bool = False,
+    ) -> int:
+        """
+        To everyone in a room.
+
+        @param exclude: C{socketId}s that do not get it.
+        @param localOnly: only to those on this node.
+        @param destroy: the room is removed on this node afterwards.
+        @raise TypeError: as L{send}; C{exclude} is one string.
+        """
+        if isinstance(exclude, str):
+            raise TypeError(f"exclude must be several socketIds, such as [{exclude!r}], not one string.")
+        message = _prepared(event, payload)
+        excluded = list(exclude)
+        written = self.writeRoom(namespace, roomId, message, excluded)
+        if not localOnly and not self._outbox.isAlone:
+            packet = ForRoom(message.text.decode(), namespace, roomId, self._outbox.serverName, excluded)
+            self._outbox.publish(self._topics.room(namespace), packet)
+        if destroy:
+            self._rooms.remove(namespace, roomId)
+        return written
+
+    def broadcast(self, event: str, payload: object = None, localOnly: bool = False) -> int:
+        """
+        To every client of the cluster, bound or not.
+
+        @param localOnly: only to those of this node.
+        @raise TypeError: as L{send}.
+        """
+        message = _prepared(event, payload)
+        written = self.writeAll(message)
+        if not localOnly and not self._outbox.isAlone:
+            self._outbox.publish(self._topics.broadcast, ForAll(message.text.decode(), self._outbox.serverName))
+        return written
+
+    def writeSome(self, socketIds: Iterable[str], message: Prepared) -> int:
+        """A finished message to those of some sockets that are on this node."""
+        return self._write([s for s in map(self._sockets.get, socketIds) if s is not None], message)
+
+    def writeRoom(self, namespace: str, roomId: str, message: Prepared, excluded: Iterable[str] = ()) -> int:
+        """A finished message to the members of a room on this node."""
+        members: Iterable[str] = self._rooms.here(namespace, roomId)
+        if excluded:
+            members = set(members).difference(excluded)
+        return self.writeSome(members, message)
+
+    def writeAll(self, message: Prepared) -> int:
+        """A finished message to every client of this node."""
+        return self._write(list(self._everyone), message)
+
+    def _write(self, sockets: Iterable[Socket], message: Prepared) -> int:
+        written = skipped = 0
+        for socket in sockets:
+            if socket.sendPrepared(message):
+                written += 1
+            else:
+                skipped += 1
+        self._counters["messages_sent"] += written
+        self._counters["messages_skipped"] += skipped
+        return written
+
+
+def _prepared(event: str, payload: object) -> Prepared:
+    checkEvent(event)
+    return Prepared(encodeEvent(event, payload))

@@ -1,0 +1,114 @@
+"""
+The replies to one call between servers, as they come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted_crossws.errors import CrossWSError
+
+
+@dataclass(frozen=True)
+class Reply:
+    """
+    One reply, or the end of waiting for others.
+
+    @ivar ok: whether this is a reply that is no error.
+    @ivar sender: who replied, or C{None} when time ran out.
+    @ivar payload: the reply itself.
+    @ivar remaining: how many replies are still waited for; when time ran out, how many did not come.
+    @ivar missing: the names of those, where known.
+    @ivar requestId: what L{Servers.emit<twisted_crossws.cluster.requests.Servers.emit>} returned.
+    @ivar error: what went wrong, if not C{ok}.
+    """
+
+    ok: bool
+    sender: str | None
+    payload: Any
+    remaining: int
+    missing: frozenset[str]
+    requestId: str
+    error: CrossWSError | None = None
+
+
+@dataclass
+class Replies:
+    """
+    What came of a call.
+
+    @ivar byServer: the replies, by the name of who gave them.
+    @ivar errors: what went wrong, by the name of whose fault it is.
+    @ivar missing: names of those that were asked and did not reply, where known.
+    @ivar unanswered: how many replies did not come.
+    """
+
+    byServer: dict[str, Any] = field(default_factory=dict)
+    errors: dict[str, CrossWSError] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
+    unanswered: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every reply came that was waited for."""
+        return self.unanswered == 0
+
+
+class Gathered:
+    """
+    The state of one call: pure, told of replies and asked what they mean.
+    """
+
+    def __init__(self, requestId: str, targets: Iterable[str], expected: int | None) -> None:
+        """
+        @param targets: the names that are asked, as far as they are known.
+        @param expected: how many replies end the wait; C{None}: as many as there are targets.
+        """
+        self.requestId = requestId
+        self._open = set(targets)
+        self.expected = len(self._open) if expected is None else expected
+        self._replies = Replies()
+        self._answered = 0
+
+    @property
+    def isDone(self) -> bool:
+        """Whether nothing more is waited for."""
+        return self._answered >= self.expected
+
+    @property
+    def remaining(self) -> int:
+        """How many replies are still waited for."""
+        return max(0, self.expected - self._answered)
+
+    def replied(self, sender: str, payload: Any) -> Reply:
+        """A reply came."""
+        self._answered += 1
+        self._open.discard(sender)
+        self._replies.byServer[sender] = payload
+        return Reply(True, sender, payload, self.remaining, frozenset(self._open), self.requestId)
+
+    def failed(self, sender: str, error: CrossWSError) -> Reply:
+        """An error is the reply."""
+        self._answered += 1
+        self._open.discard(sender)
+        self._replies.errors[sender] = error
+        return Reply(False, sender, None, self.remaining, frozenset(self._open), self.requestId, error)
+
+    def unreachable(self, name: str, error: CrossWSError) -> Reply:
+        """No reply will come from this one: it is not waited for any more, and stays missing."""
+        self.expected -= 1
+        self._replies.errors[name] = error
+        self._replies.unanswered += 1
+        return Reply(False, name, None, self.remaining, frozenset(self._open), self.requestId, error)
+
+    def timedOut(self, error: CrossWSError) -> Reply:
+        """Time has run out."""
+        return Reply(False, None, None, self.remaining, frozenset(self._open), self.requestId, error)
+
+    def result(self) -> Replies:
+        """What came so far."""
+        self._replies.unanswered += self.remaining
+        self._replies.missing = frozenset(self._open)
+        return self._replies

@@ -1,0 +1,63 @@
+"""
+Questions of clients that another server answers.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_crossws.cluster.gathered import Replies
+from twisted_crossws.cluster.servers import Servers
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.dispatch import Relay
+from twisted_crossws.state.sockets import Socket
+from twisted_crossws.wire.frames import encodeErrorReply, encodeReply
+from twisted_crossws.wire.packets import ReplyTo
+
+_log = Logger()
+
+
+class Relaying:
+    """
+    What becomes of a L{Relay} that a listener returned.
+
+    The server that is asked answers a bound client directly. What it sends to this node instead (a Node.js peer knows
+    no better, and an unbound client has no address) is passed on from here.
+    """
+
+    def __init__(self, servers: Servers, counters: Counters) -> None:
+        self._servers = servers
+        self._counters = counters
+
+    def relay(self, socket: Socket, relay: Relay, callbackId: str | None) -> None:
+        """
+        @param callbackId: the one that the client waits for, or C{None} if it wants no reply.
+        """
+        if callbackId is None:
+            self._servers.emit(relay.event, relay.payload, to=relay.to)
+            return
+        version = 2 if socket.speaksErrors else 1
+        asked: Deferred[Replies]
+        if socket.socketId is None:
+            asked = self._servers.call(relay.event, relay.payload, to=relay.to)
+        else:
+            replyTo = ReplyTo(socket.socketId, callbackId, version)
+            asked = self._servers.askFor(relay.event, relay.payload, relay.to, replyTo)
+        asked.addCallback(self._passOn, socket, relay, callbackId).addErrback(self._failed)
+
+    def _passOn(self, replies: Replies, socket: Socket, relay: Relay, callbackId: str) -> None:
+        if relay.to in replies.byServer:
+            self._reply(socket, encodeReply(callbackId, replies.byServer[relay.to]))
+        elif socket.speaksErrors and relay.to in replies.errors:
+            error = replies.errors[relay.to]
+            code = getattr(error, "code", "no_such_server")
+            self._reply(socket, encodeErrorReply(callbackId, code, getattr(error, "message", str(error))))
+
+    def _reply(self, socket: Socket, text: bytes) -> None:
+        sent = socket.sendReply(text)
+        self._counters["replies_sent" if sent else "replies_undeliverable"] += 1
+
+    def _failed(self, failure: Failure) -> None:
+        _log.failure("the answer to a relayed question could not be passed on", failure=failure)
