@@ -1,0 +1,101 @@
+"""
+Clustered WebSockets for Twisted: events with replies, rooms, and servers that call each other.
+
+A node in a Twisted application of your own::
+
+    from twisted.application import service
+    from twisted.internet import endpoints, reactor
+    from twisted_crossws import Node
+
+    node = Node("serverA")
+
+    @node.clients.on("say")
+    async def say(socket, payload):
+        node.clients.broadcast("said", payload)
+        return {"heard": True}                    # the reply, if the client asked for one
+
+    node.startService()
+    endpoints.serverFromString(reactor, "tcp:9000:backlog=4096").listen(node.webSocketFactory())
+    reactor.run()
+
+The same as a service of C{twistd}: a module with C{def makeService(node, **options)}, named in a configuration file,
+run by C{twistd -n crossws --config crossws.toml}. And a client::
+
+    client = Connector("ws://localhost:9000", params={"name": "Sam"})
+    await client.connect()
+    reply = await client.call("say", {"text": "hi"}, timeout=5.0)
+"""
+
+from twisted_crossws._version import __version__
+from twisted_crossws.bus.memory import memoryBus
+from twisted_crossws.client import Connector
+from twisted_crossws.cluster.answering import ServerMessage
+from twisted_crossws.cluster.gathered import Replies, Reply
+from twisted_crossws.config import (
+    BusConfig,
+    ChannelsConfig,
+    Config,
+    NodeConfig,
+    RoomsConfig,
+    ServiceConfig,
+    WebSocketConfig,
+)
+from twisted_crossws.errors import (
+    CallTimeout,
+    CloseCode,
+    ConfigError,
+    CrossWSError,
+    HandshakeRefused,
+    NoSuchServer,
+    NotConnected,
+    Refuse,
+    RemoteError,
+    ReplyError,
+    ServerLost,
+    SocketClosed,
+)
+from twisted_crossws.interfaces import IBus, IBusLink, IBusReceiver, INodeService
+from twisted_crossws.node import Node
+from twisted_crossws.state.dispatch import Relay
+from twisted_crossws.state.sockets import Socket
+
+__all__ = [
+    # A node, and what its listeners get and give
+    "Node",
+    "Relay",
+    "Replies",
+    "Reply",
+    "ServerMessage",
+    "Socket",
+    # A client
+    "Connector",
+    # Buses
+    "IBus",
+    "IBusLink",
+    "IBusReceiver",
+    "memoryBus",
+    # Services by name
+    "INodeService",
+    # Configuration
+    "BusConfig",
+    "ChannelsConfig",
+    "Config",
+    "NodeConfig",
+    "RoomsConfig",
+    "ServiceConfig",
+    "WebSocketConfig",
+    # What can go wrong, and how a connection ends
+    "CallTimeout",
+    "CloseCode",
+    "ConfigError",
+    "CrossWSError",
+    "HandshakeRefused",
+    "NoSuchServer",
+    "NotConnected",
+    "Refuse",
+    "RemoteError",
+    "ReplyError",
+    "ServerLost",
+    "SocketClosed",
+    "__version__",
+]

@@ -1,0 +1,215 @@
+"""
+The object that an application holds. What can be done with a node hangs on its parts; here they are put together.
+"""
+
+from __future__ import annotations
+
+from secrets import token_hex
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.web.resource import IResource
+
+from twisted_crossws.bus.memory import memoryBus
+from twisted_crossws.cluster.channels import Channels
+from twisted_crossws.cluster.delivery import Clients
+from twisted_crossws.cluster.inbox import Inbox
+from twisted_crossws.cluster.outbox import Outbox
+from twisted_crossws.cluster.relay import Relaying
+from twisted_crossws.cluster.rooms import Rooms
+from twisted_crossws.cluster.servers import Servers
+from twisted_crossws.cluster.subscriptions import Subscriptions
+from twisted_crossws.config import Config
+from twisted_crossws.errors import CloseCode
+from twisted_crossws.interfaces import IBus
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.dispatch import ClientDispatch
+from twisted_crossws.state.gateway import ClientGateway
+from twisted_crossws.state.lifecycle import Lifecycle
+from twisted_crossws.state.sockets import Sockets
+from twisted_crossws.wire.packets import PacketCodec
+from twisted_crossws.wire.topics import Topics
+from twisted_crossws.ws.entrance import Entrance
+from twisted_crossws.ws.handshake import Authenticator
+
+#: Seconds that clients have, when the node stops, to answer its close frame.
+STOP_TIMEOUT = 1.0
+
+#: The name of a node that nobody else can see.
+_ALONE = "local"
+
+
+class Node(MultiService):
+    """
+    One process of a cluster. It is an L{IService<twisted.application.service.IService>}: give it a parent, or start
+    it; what is a service of the application becomes its child.
+
+    @ivar serverName: its name, unique in the cluster.
+    @ivar clients: events from clients, messages to clients: L{Clients}.
+    @ivar servers: events between servers, calls with replies: L{Servers}.
+    @ivar rooms: who is in which room: L{Rooms}.
+    @ivar sockets: which socket belongs to which C{socketId}: L{Sockets}.
+    @ivar lifecycle: what happens to connections and to the server itself: L{Lifecycle}.
+    @ivar channels: the application's own channels on the bus: L{Channels}.
+    @ivar counters: what happened how often: L{Counters}.
+    @ivar config: what it was made with.
+    @ivar ports: the services that listen for it, to be stopped first.
+    """
+
+    def __init__(
+        self,
+        serverName: str | None = None,
+        bus: IBus | None = None,
+        *,
+        authenticate: Authenticator | None = None,
+        config: Config | None = None,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        """
+        @param serverName: required when the bus leaves the process.
+        @param bus: by default a memory bus of its own.
+        @param authenticate: given each handshake's request, says who it is: a C{socketId} or C{None}, or a Deferred or
+            coroutine of one; it may raise L{Refuse<twisted_crossws.errors.Refuse>}.
+        @param config: limits and settings; what it says about listening, the kind of bus and services is for C{twistd}.
+        @param clock: for every timer; by default the reactor.
+        @raise ValueError: a setting has a bad value, or the name is missing.
+        """
+        super().__init__()
+        if clock is None:
+            from twisted.internet import reactor
+
+            clock = IReactorTime(reactor)
+        self.config = config = Config() if config is None else config
+        self.serverName = _checkedName(serverName or config.node.server_name, bus)
+        self.setName(self.serverName)
+        self.counters = Counters()
+        self.lifecycle = Lifecycle(self.serverName, self.counters)
+        self.ports = MultiService()
+        self._clock = clock
+        self._makeCluster(memoryBus() if bus is None else bus, clock)
+        self._makeEntrance(authenticate, clock)
+        self._inbox.connect(self.clients, self.servers, self.channels)
+
+    def _makeCluster(self, bus: IBus, clock: IReactorTime) -> None:
+        """The parts that talk to other nodes."""
+        config = self.config
+        topics = Topics(config.bus.bridge_prefix, config.bus.room_prefix)
+        codec = PacketCodec(config.bus.compression)
+        self._topics = topics
+        self._inbox = Inbox(self.serverName, topics, codec, self.counters)
+        self._link = bus.attach(self._inbox, clock)
+        self._outbox = Outbox(self.serverName, self._link, codec, self.counters)
+        self._subscriptions = Subscriptions(self._link)
+        self.rooms = Rooms(self._subscriptions, topics, config.rooms.preset, config.rooms.auto_unsubscribe)
+        self.servers = Servers(
+            outbox=self._outbox, topics=topics, clock=clock, counters=self.counters, incarnation=token_hex(6)
+        )
+        self.channels = Channels(self._outbox, self._subscriptions, topics.isReserved)
+
+    def _makeEntrance(self, authenticate: Authenticator | None, clock: IReactorTime) -> None:
+        """The parts that talk to clients."""
+        options, counters = self.config.websocket, self.counters
+        everyone: set[Any] = set()
+        self.sockets = Sockets(self.rooms.leaveAll)
+        self.clients = Clients(
+            outbox=self._outbox,
+            topics=self._topics,
+            sockets=self.sockets,
+            rooms=self.rooms,
+            everyone=everyone,
+            counters=counters,
+        )
+        dispatch = ClientDispatch(
+            self.serverName, self.clients, counters, Relaying(self.servers, counters).relay, options.max_unanswered
+        )
+        self._gateway = ClientGateway(
+            everyone,
+            clock=clock,
+            counters=counters,
+            lifecycle=self.lifecycle,
+            sockets=self.sockets,
+            dispatch=dispatch,
+            options=options,
+        )
+        self._entrance = Entrance(self._gateway, options, clock, counters, self._health)
+        self.authenticate = authenticate
+
+    @property
+    def authenticate(self) -> Authenticator | None:
+        """Says who a client is, during its handshake; C{None}: everyone comes in, and nobody is bound by it."""
+        return self._entrance.admission.authenticate
+
+    @authenticate.setter
+    def authenticate(self, authenticate: Authenticator | None) -> None:
+        self._entrance.admission.authenticate = authenticate
+
+    def webSocketFactory(self) -> IProtocolFactory:
+        """
+        The factory to listen with on any endpoint. It answers plain HTTP too: C{/healthz}, C{/crossws.js}, and the
+        folder C{static} if there is one.
+        """
+        return self._entrance.factory()
+
+    def webResource(self) -> IResource:
+        """
+        A resource to share a port with an existing L{twisted.web} site: where it stands, WebSocket clients
+        come in. The site decides about the path.
+        """
+        return self._entrance.resource()
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self.ports.privilegedStartService()
+
+    def startService(self) -> None:
+        """Join the bus, start the services of the application, then listen."""
+        self._link.start()
+        for channel in self._channelsFromStart():
+            self._subscriptions.want(channel)
+        super().startService()
+        self.ports.startService()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Accept nobody any more, close clients with 1001, stop the services of the application, leave the bus.
+
+        @return: fires when all is closed. Clients that do not answer are cut after L{STOP_TIMEOUT}.
+        """
+        self.lifecycle.fire("serverClose")
+        self._entrance.close()
+        ports = maybeDeferred(self.ports.stopService)
+        self._gateway.closeAll(CloseCode.GOING_AWAY, "server going away")
+        gone = self._gateway.whenEmpty()
+        timer = self._clock.callLater(STOP_TIMEOUT, self._gateway.abortAll)
+
+        def clientsGone(_: object) -> Deferred[Any]:
+            if timer.active():
+                timer.cancel()
+            return maybeDeferred(super(Node, self).stopService)
+
+        def servicesStopped(_: object) -> Deferred[None]:
+            self.servers.stop()
+            return self._link.stop()
+
+        return DeferredList([ports, gone]).addCallback(clientsGone).addCallback(servicesStopped)
+
+    def _channelsFromStart(self) -> list[str]:
+        own = [self._topics.bridge, self._topics.privateSocket, self._topics.broadcast]
+        return [*own, *self.rooms.presetChannels, *self.config.channels.subscribe]
+
+    def _health(self) -> tuple[bool, dict[str, Any]]:
+        """What C{/healthz} says: whether the node serves, and some figures."""
+        serving = not self._entrance.admission.isClosed
+        return serving, {
+            "status": "ok" if serving else "stopping",
+            "server": self.serverName,
+            "clients": len(self._gateway.all),
+        }
+
+
+def _checkedName(serverName: str | None, bus: IBus | None) -> str:
+    if serverName is None and bus is not None and bus.leavesProcess:
+        raise ValueError("A node on a bus that leaves the process needs a serverName, unique in the cluster.")
+    return serverName or _ALONE

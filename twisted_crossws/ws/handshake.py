@@ -1,0 +1,153 @@
+"""
+Who comes in: path, origin, limits and the authenticator, before anything of WebSocket is spoken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from inspect import isawaitable
+from typing import Any
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from twisted_crossws.config import WebSocketConfig
+from twisted_crossws.errors import HandshakeError, Refuse
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.limits import TokenBucket
+from twisted_crossws.wire.http import Params, RequestHead
+from twisted_crossws.wire.origin import OriginPolicy
+
+_log = Logger()
+
+#: Given the request; returns the socketId, or None, or a Deferred or coroutine of one; raises Refuse.
+Authenticator = Callable[["HandshakeRequest"], Any]
+
+#: Where a client asks for the wire's extensions (wire section 3). It is ours, not the application's.
+_VERSION_PARAM = "crossws"
+
+
+@dataclass(slots=True)
+class HandshakeRequest:
+    """
+    The request that opens a connection, as authenticators and listeners see it.
+
+    @ivar path: without the outer slashes, percent-decoded.
+    @ivar params: the URL parameters; a repeated key has a list. They may hold secrets, and are not shown.
+    @ivar headers: lower-case names to values.
+    @ivar peer: address and port of the other side, for people.
+    @ivar version: which version of the wire's extensions the client asked for; 1 is none.
+    """
+
+    path: str
+    params: Params = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    peer: str
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """
+    A client that may come in.
+
+    @ivar head: the handshake to be completed, with nothing in it that was not checked.
+    @ivar socketId: what the authenticator said.
+    @ivar subprotocol: the one to agree to: the first that the client offers, as Node.js peers do.
+    """
+
+    request: HandshakeRequest
+    socketId: str | None
+    head: bytes
+    subprotocol: str | None
+
+
+class Admission:
+    """
+    Decides about handshakes. One for each node, whatever the ports and sites it is reached by.
+
+    @ivar authenticate: the application's L{Authenticator}, or C{None}.
+    @ivar isClosed: C{True} once the node stops: nobody comes in any more.
+    """
+
+    def __init__(
+        self,
+        options: WebSocketConfig,
+        clock: IReactorTime,
+        counters: Counters,
+        connected: Callable[[], int],
+    ) -> None:
+        """
+        @param connected: says how many clients are connected now.
+        """
+        self.authenticate: Authenticator | None = None
+        self.isClosed = False
+        self._options = options
+        self._clock = clock
+        self._counters = counters
+        self._connected = connected
+        self._deciding = 0
+        self._origins = OriginPolicy(options.allowed_origins)
+        self._path = options.path.strip("/")
+        self._rate = TokenBucket(options.max_handshakes_per_second, options.handshake_burst, clock.seconds())
+
+    async def admit(self, head: RequestHead, peer: str, *, anyPath: bool = False) -> Admitted:
+        """
+        @param head: a request for a WebSocket.
+        @param anyPath: on a shared site the site has decided about the path.
+        @raise HandshakeError: it may not come in; the message is for the client.
+        """
+        request = self._check(head, peer, anyPath)
+        self._deciding += 1
+        try:
+            socketId = await self._identity(request)
+        finally:
+            self._deciding -= 1
+        offered = head.subprotocols
+        canonical = head.canonical(extensions=self._options.compression)
+        return Admitted(request, socketId, canonical, offered[0] if offered else None)
+
+    def _check(self, head: RequestHead, peer: str, anyPath: bool) -> HandshakeRequest:
+        options, count = self._options, self._counters
+        if self.isClosed or not self._rate.take(self._clock.seconds()):
+            count["handshakes_over_limit"] += 1
+            raise HandshakeError(503, "The server takes no new connections now.", [("Retry-After", "1")])
+        if not anyPath and self._path and head.path != self._path:
+            count["handshakes_wrong_path"] += 1
+            raise HandshakeError(404, "There is no WebSocket at this path.")
+        try:
+            head.checkUpgrade()
+            params = head.params()
+        except HandshakeError:
+            count["handshakes_malformed"] += 1
+            raise
+        if not self._origins.allows(head.headers.get("origin"), head.headers["host"]):
+            count["handshakes_foreign_origin"] += 1
+            raise HandshakeError(403, "Pages of this origin may not connect here.")
+        if 0 < options.max_connections <= self._connected() + self._deciding:
+            count["handshakes_over_limit"] += 1
+            raise HandshakeError(503, "The server has as many connections as it may have.", [("Retry-After", "5")])
+        version = 2 if params.pop(_VERSION_PARAM, None) == "2" else 1
+        return HandshakeRequest(head.path, params, head.headers, peer, version)
+
+    async def _identity(self, request: HandshakeRequest) -> str | None:
+        if self.authenticate is None:
+            return None
+        try:
+            socketId = self.authenticate(request)
+            if isawaitable(socketId):
+                socketId = await socketId
+            if socketId is not None and not (isinstance(socketId, str) and socketId):
+                raise TypeError(f"An authenticator must give a non-empty string or None, not {type(socketId)}.")
+        except Refuse as no:
+            self._counters["handshakes_refused"] += 1
+            raise HandshakeError(no.status, no.reason) from None
+        except CancelledError:
+            raise  # Given up: too late, or the client has left.
+        except Exception:
+            self._counters["handshakes_failed"] += 1
+            _log.failure("the authenticator failed for {peer}, which was refused", peer=request.peer)
+            raise HandshakeError(500, "The server failed to authenticate the connection.") from None
+        return socketId

@@ -1,0 +1,315 @@
+"""
+Autobahn's server protocol, with every limit set, as a translator between bytes and the node's gateway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from twisted_crossws.config import WebSocketConfig
+from twisted_crossws.errors import CloseCode
+from twisted_crossws.interfaces import Gateway
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.wire.rfc6455 import Prepared, textFrame
+from twisted_crossws.wire.text import closeReason
+from twisted_crossws.ws.handshake import Admitted
+from twisted_crossws.ws.pings import Pings
+from twisted_crossws.ws.transport import unsentBytes
+
+_log = Logger()
+
+#: Seconds that a client has to answer a close frame. A browser on a slow line needs one.
+CLOSE_TIMEOUT = 3.0
+
+_PING = b"\x89\x00"
+
+
+class _Quiet:
+    """In the place of Autobahn's logger: its lines hold what clients choose, and each would be a line per client."""
+
+    @staticmethod
+    def debug(*args: Any, **kwargs: Any) -> None:
+        pass
+
+    trace = info = warn = debug
+
+    @staticmethod
+    def error(text: str, **kwargs: Any) -> None:
+        _log.error("Autobahn: " + text, **kwargs)
+
+
+@implementer(IPushProducer)
+class ServerProtocol(WebSocketServerProtocol):
+    """
+    One client. It is the L{Channel<twisted_crossws.interfaces.Channel>} of its socket, watches as a push producer
+    how much waits to be sent, and is what L{Pings} watch.
+    """
+
+    factory: ServerFactory
+    log = _Quiet
+    # Autobahn reads this before it copies its options, so that setting the option has no effect.
+    tcpNoDelay = True
+
+    admitted: Admitted | None = None
+    socket: Any = None
+    heard = True
+    pingSlot = 0
+    _paused = False
+    _queued = 0
+    _fragments = 0
+    _afterFault: int | None = None
+    _why: str | None = None
+    _closing: IDelayedCall | None = None
+
+    # From Autobahn
+
+    def onConnect(self, request: Any) -> str | None:
+        assert self.admitted is not None
+        return self.admitted.subprotocol
+
+    def onOpen(self) -> None:
+        # What Autobahn calls this from swallows exceptions, and would leave a connection without a socket.
+        admitted, self.admitted = self.admitted, None
+        assert admitted is not None
+        try:
+            self.transport.registerProducer(self, True)
+            self.socket = self.factory.gateway.opened(self, admitted.request, admitted.socketId)
+            self.factory.pings.add(self)
+        except Exception:
+            _log.failure("a connection from {peer} could not be opened", peer=admitted.request.peer)
+            self.abort("it could not be opened")
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        self._fragments = 0
+        super().onMessageBegin(isBinary)
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        self._fragments += 1
+        if self._fragments > self.factory.options.max_fragments:
+            self.fault(CloseCode.POLICY, "a message of too many fragments")
+        super().onMessageFrameBegin(length)
+
+    def onMessageEnd(self) -> None:
+        data, self.message_data = self.message_data, None
+        if not self.failedByMe and self.state == self.STATE_OPEN and self.socket is not None:
+            answer = self.factory.gateway.messageReceived(self.socket, b"".join(data))
+            if answer is not None:
+                self.sendText(answer)
+
+    def onPing(self, payload: bytes) -> None:
+        super().onPing(payload)
+        if self.socket is not None:
+            self.factory.gateway.pingReceived(self.socket)
+
+    def onPong(self, payload: bytes) -> None:
+        if self.socket is not None:
+            self.factory.gateway.pongReceived(self.socket)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+            self._closing = None
+        socket, self.socket = self.socket, None
+        if socket is not None:
+            self.factory.pings.remove(self)
+            code = int(code) if code is not None else CloseCode.NO_CODE
+            self.factory.gateway.closed(socket, code, self._why or (reason or "" if wasClean else "connection lost"))
+
+    # Between Autobahn and the transport
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard = True
+        if self._afterFault is not None:
+            # One message more is read, to find the answer to our close frame; then its timer ends it.
+            self._afterFault -= len(data)
+            if self._afterFault < 0:
+                return
+        super().dataReceived(data)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        if self._paused:
+            self._queued += len(data)
+            if self._queued > self.factory.options.max_queued_bytes and self._isSlow(len(data)):
+                return
+        self.transport.write(data)
+
+    def sendCloseFrame(
+        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
+    ) -> None:
+        if self.state != self.STATE_OPEN:
+            return
+        if self.failedByMe and self._afterFault is None:
+            reason = (reasonUtf8 or b"").decode("utf-8", "replace")
+            self._faultBegins(code or CloseCode.PROTOCOL_ERROR, reason)
+        super().sendCloseFrame(code, reasonUtf8, isReply)
+        if self._closing is None:
+            self._closing = self.factory.clock.callLater(CLOSE_TIMEOUT, self._closeTimedOut)
+
+    def dropConnection(self, abort: bool = False) -> None:
+        # After a complete closing handshake a reset would only make the client see an error.
+        super().dropConnection(abort and not self.wasClean)
+
+    # Channel
+
+    def isOpen(self) -> bool:
+        return bool(self.state == self.STATE_OPEN)
+
+    def sendText(self, text: bytes) -> bool:
+        if self.state != self.STATE_OPEN:
+            return False
+        if not self.websocket_extensions_in_use or len(text) > self.maxMessagePayloadSize:
+            self.sendData(textFrame(text))
+        else:
+            self.sendMessage(text)
+        return True
+
+    def sendPrepared(self, message: Prepared) -> bool:
+        if self.state != self.STATE_OPEN:
+            return False
+        self.sendData(message.frame)
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        self.sendCloseFrame(code, closeReason(reason))
+
+    def abort(self, reason: str) -> None:
+        self._why = self._why or reason
+        self.wasClean = False
+        self.dropConnection(abort=True)
+        self.transport.abortConnection()
+
+    # Pingable
+
+    def ping(self) -> None:
+        if self.state == self.STATE_OPEN:
+            self.sendData(_PING)
+
+    def silent(self) -> None:
+        self.factory.counters["clients_silent"] += 1
+        self.abort("no answer to a ping")
+
+    # IPushProducer
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._queued = 0
+
+    def stopProducing(self) -> None:
+        """The transport is gone; L{onClose} says so."""
+
+    # What is not to be
+
+    def fault(self, code: int, reason: str) -> None:
+        """The client broke a limit of ours: close, and take nothing more from it."""
+        if self.state == self.STATE_OPEN:
+            self.failedByMe = True
+            self.close(code, reason)
+
+    def _faultBegins(self, code: int, reason: str) -> None:
+        self._why = reason
+        self._afterFault = self.factory.options.max_message_size
+        if self.socket is not None:
+            self.factory.gateway.faultDetected(self.socket, code, reason)
+
+    def _isSlow(self, size: int) -> bool:
+        """Whether more is queued than may be: only then what really waits is asked for, since that is less usual."""
+        unsent = unsentBytes(self.transport)
+        if unsent is not None:
+            self._queued = unsent + size
+            if unsent <= self.factory.options.max_queued_bytes:
+                return False
+        if self.state != self.STATE_CLOSED:
+            self.factory.counters["clients_slow"] += 1
+            self.abort("it does not read what is sent to it")
+        return True
+
+    def _closeTimedOut(self) -> None:
+        self._closing = None
+        self.abort("no answer to a close frame")
+
+
+class ServerFactory(WebSocketServerFactory):
+    """
+    Makes the protocols of admitted clients, and holds what they share.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, *, gateway: Gateway, options: WebSocketConfig, clock: IReactorTime, counters: Counters
+    ) -> None:
+        super().__init__(server="", reactor=clock)
+        self.gateway = gateway
+        self.options = options
+        self.clock = clock
+        self.counters = counters
+        self.pings = Pings(clock, options.ping_interval)
+        # All timers are ours, on the given clock: Autobahn's run on a clock of its own, and up to a second early.
+        self.setProtocolOptions(
+            versions=[13],
+            webStatus=False,
+            failByDrop=False,
+            utf8validateIncoming=True,
+            requireMaskedClientFrames=True,
+            maxFramePayloadSize=options.max_message_size,
+            maxMessagePayloadSize=options.max_message_size,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            autoPingInterval=0,
+            autoPingTimeout=0,
+            allowedOrigins=["*"],
+            allowNullOrigin=True,
+            perMessageCompressionAccept=_acceptDeflate if options.compression else _acceptNothing,
+        )
+        self.protocol = _withOptions(self)
+
+    def admit(self, admitted: Admitted) -> ServerProtocol:
+        """A protocol for a client that may come in; C{admitted.head} is to be its first data."""
+        protocol = self.protocol()
+        protocol.factory = self
+        protocol.admitted = admitted
+        return protocol
+
+
+def peerName(transport: Any) -> str:
+    """Address and port of the other side, for people."""
+    peer = transport.getPeer()
+    if isinstance(peer, IPv4Address):
+        return f"{peer.host}:{peer.port}"
+    if isinstance(peer, IPv6Address):
+        return f"[{peer.host}]:{peer.port}"
+    return "unix"
+
+
+def _withOptions(factory: ServerFactory) -> type[ServerProtocol]:
+    """
+    A subclass with the factory's options as class attributes: Autobahn would copy and log some forty of them for each
+    connection, at several kilobytes and a third of a handshake's time.
+    """
+    options = {
+        name: staticmethod(value) if callable(value) else value
+        for name in ServerProtocol.CONFIG_ATTRS
+        for value in [getattr(factory, name)]
+    }
+    return type("BoundServerProtocol", (ServerProtocol,), {**options, "tcpNoDelay": True, "CONFIG_ATTRS": ()})
+
+
+def _acceptNothing(offers: list[Any]) -> None:
+    return None
+
+
+def _acceptDeflate(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
+    for offer in offers:
+        if isinstance(offer, PerMessageDeflateOffer):
+            return PerMessageDeflateOfferAccept(offer)
+    return None

@@ -1,0 +1,100 @@
+"""
+What a node answers over plain HTTP on its own port: its health, its browser client, and a folder of pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.pages import notFound
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Site
+from twisted.web.static import Data, File
+
+from twisted_crossws.wire.text import shown
+
+#: Seconds that an idle HTTP connection is kept for the next request.
+IDLE_TIMEOUT = 30
+
+#: Says how the node is: whether it can serve, and what to show.
+Health = Callable[[], tuple[bool, dict[str, Any]]]
+
+
+class HealthResource(Resource):
+    """C{GET /healthz}: 200 while the node serves, 503 when it does not, and JSON that says more."""
+
+    isLeaf = True
+
+    def __init__(self, health: Health) -> None:
+        super().__init__()
+        self._health = health
+
+    def render_GET(self, request: Any) -> bytes:
+        well, details = self._health()
+        request.setResponseCode(200 if well else 503)
+        request.setHeader(b"content-type", b"application/json")
+        request.setHeader(b"cache-control", b"no-store")
+        return msgspec.json.encode(details) + b"\n"
+
+
+class _Folder(File):
+    """Files as they are; what is in a folder is not listed."""
+
+    def directoryListing(self) -> Any:
+        return notFound()
+
+
+class NodePages(Resource):
+    """
+    The root of a node's own port: C{/healthz}, C{/crossws.js}, the folder C{static}, and WebSocket requests on
+    connections that have carried other requests before (as proxies reuse them).
+    """
+
+    def __init__(self, *, health: Health, upgrade: IResource, static: str) -> None:
+        """
+        @param upgrade: takes the WebSocket requests.
+        @param static: a folder, or empty for none.
+        """
+        super().__init__()
+        script = files("twisted_crossws").joinpath("browser/crossws.js").read_bytes()
+        self.putChild(b"healthz", HealthResource(health))
+        self.putChild(b"crossws.js", Data(script, "text/javascript; charset=utf-8"))
+        self._upgrade = upgrade
+        self._static = _Folder(static) if static else None
+
+    def getChildWithDefault(self, path: bytes, request: Any) -> Any:
+        # Twisted tells its version otherwise, which helps nobody but attackers.
+        request.responseHeaders.removeHeader(b"server")
+        request.setHeader(b"x-content-type-options", b"nosniff")
+        if b"websocket" in (request.getHeader(b"upgrade") or b"").lower():
+            return self._upgrade
+        return super().getChildWithDefault(path, request)
+
+    def getChild(self, path: bytes, request: Any) -> Any:
+        if self._static is None:
+            return notFound()
+        return self._static.getChildWithDefault(path, request)
+
+
+
+
+class NodeSite(Site):
+    """
+    A site whose access log has no query strings: they hold tokens.
+    """
+
+    noisy = False
+    displayTracebacks = False
+
+    def __init__(self, pages: IResource, clock: IReactorTime) -> None:
+        super().__init__(pages, timeout=IDLE_TIMEOUT, reactor=clock, logFormatter=accessLine)
+
+
+def accessLine(timestamp: str, request: Any) -> str:
+    """One line for one request: who, what, and how it went; not the query, not the headers."""
+    path = request.uri.partition(b"?")[0].decode("iso-8859-1")
+    return f"{request.getClientAddress()} {shown(request.method.decode('iso-8859-1'))} {shown(path)} {request.code}"
