@@ -1,0 +1,3 @@
+"""
+What runs as a Twisted service: ports, and the applications in a node.
+"""
