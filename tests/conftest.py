@@ -42,5 +42,7 @@ def logged() -> Iterator[list[Any]]:
     left = [call for call in reactor.getDelayedCalls() if call.active() and id(call) not in before]
     for call in left:
         call.cancel()
-    opened = [reader for reader in reactor.getReaders() if reader not in readers and "Waker" not in type(reader).__name__]
+    opened = [
+        reader for reader in reactor.getReaders() if reader not in readers and "Waker" not in type(reader).__name__
+    ]
     assert not left and not opened and not failures, (left, opened, failures)

@@ -299,7 +299,9 @@ class TestLifecycle:
     def test_closeListenersSeeEverything(self, node: Node, clock: Clock) -> None:
         """While the listeners of C{close} run, the socket is bound and in its rooms; afterwards it is neither."""
         seen: list[Any] = []
-        node.lifecycle.on("close", lambda s, code, reason: seen.append((node.sockets.get("u1"), node.rooms.joined("u1"))))
+        node.lifecycle.on(
+            "close", lambda s, code, reason: seen.append((node.sockets.get("u1"), node.rooms.joined("u1")))
+        )
         peer, socket = connect(node, clock, "u1")
         node.rooms.join("chat", "1", "u1")
         peer.leave()
@@ -312,7 +314,11 @@ class TestRequest:
     def test_whatItSays(self, node: Node, clock: Clock) -> None:
         """Path, parameters, headers and peer are those of the handshake."""
         _, socket = connect(
-            node, clock, path="/some/pa%20th/", params={"id": 1, "name": "Sam & Max", "tag": ["a", "b"], "e": ""}, headers={"X-A": "1"}
+            node,
+            clock,
+            path="/some/pa%20th/",
+            params={"id": 1, "name": "Sam & Max", "tag": ["a", "b"], "e": ""},
+            headers={"X-A": "1"},
         )
         assert socket.request.path == "some/pa th"
         assert socket.request.params == {"id": "1", "name": "Sam & Max", "tag": ["a", "b"], "e": ""}
@@ -342,7 +348,7 @@ class TestRequest:
         assert node.counters["handshakes_wrong_path"] == 2
 
     def test_subprotocol(self, node: Node, clock: Clock) -> None:
-        """Of the subprotocols that a client offers, the first is agreed to, as by Node.js peers: browsers insist on one."""
+        """Of the subprotocols that a client offers, the first is agreed to, as by Node.js peers."""
         peer = FakePeer(node, clock, headers={"Sec-WebSocket-Protocol": "one, two"})
         assert b"\r\nSec-WebSocket-Protocol: one\r\n" in peer.transport.value()
 
@@ -352,7 +358,9 @@ class TestAuthentication:
         """The C{socketId} that an authenticator gives is bound before C{connection} is fired."""
         bound: list[Any] = []
         node.authenticate = lambda request: "user-" + request.params["id"]
-        node.lifecycle.on("connection", lambda socket: bound.append((socket.socketId, node.sockets.get("user-7") is socket)))
+        node.lifecycle.on(
+            "connection", lambda socket: bound.append((socket.socketId, node.sockets.get("user-7") is socket))
+        )
         assert FakePeer(node, clock, params={"id": 7}).status == 101
         assert bound == [("user-7", True)]
 

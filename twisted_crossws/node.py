@@ -191,7 +191,8 @@ class Node(MultiService):
 
         def servicesStopped(_: object) -> Deferred[None]:
             self.servers.stop()
-            return self._link.stop()
+            stopped: Deferred[None] = self._link.stop()
+            return stopped
 
         return DeferredList([ports, gone]).addCallback(clientsGone).addCallback(servicesStopped)
 

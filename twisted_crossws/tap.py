@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from msgspec.structs import replace
 from twisted.application.service import IService, MultiService
 from twisted.internet.endpoints import serverFromString
+from twisted.logger import Logger
 from twisted.python.usage import Options as BaseOptions
 from zope.interface import implementer
 
@@ -22,6 +23,9 @@ from twisted_crossws.node import Node
 from twisted_crossws.services.applications import Application, addApplication, checkOptions, findApplication
 from twisted_crossws.services.ports import ListenError, PortService
 from twisted_crossws.wire.origin import OriginPolicy
+from twisted_crossws.wire.topics import Topics
+
+_log = Logger()
 
 
 class Options(BaseOptions):
@@ -87,10 +91,24 @@ class Options(BaseOptions):
             OriginPolicy(websocket.allowed_origins)
         except ValueError as fault:
             faults.append(self.source.fault("websocket", "allowed_origins", f"cannot be used: {fault}"))
+        faults += self._presetFaults()
         if websocket.static and not os.path.isdir(websocket.static):
             faults.append(self.source.fault("websocket", "static", f"names {websocket.static!r}, which is no folder."))
         for number, service in enumerate(self.config.service, 1):
             faults += self._serviceFault(service, number)
+        return faults
+
+    def _presetFaults(self) -> list[str]:
+        bus, faults = self.config.bus, []
+        try:
+            topics = Topics(bus.bridge_prefix, bus.room_prefix)
+        except ValueError:
+            return []  # Contradicting prefixes are a fault already.
+        for namespace in self.config.rooms.preset:
+            try:
+                topics.preset(namespace)
+            except ValueError as fault:
+                faults.append(self.source.fault("rooms", "preset", f"cannot be used: {fault}"))
         return faults
 
     def _endpointFault(self, description: str) -> list[str]:
@@ -132,8 +150,8 @@ def makeService(options: Options) -> IService:
 @implementer(IService)
 class CommandService(MultiService):
     """
-    A node as a command: a port that is taken ends it with a sentence and no traceback, and a second signal while it stops
-    ends it at once.
+    A node as a command: a port that is taken ends it with a sentence and no traceback, and a second signal while it
+    stops ends it at once.
     """
 
     def __init__(self, node: Node, options: Options, reactor: Any) -> None:
@@ -155,6 +173,7 @@ class CommandService(MultiService):
         except ListenError as fault:
             self._cannotListen(fault)
         self._reactor.addSystemEventTrigger("before", "shutdown", _letSignalsKill)
+        self._reactor.callWhenRunning(_log.info, "{server} is ready", server=self.node.serverName)
 
     def _cannotListen(self, fault: ListenError) -> None:
         parent: Any = self._options.parent or {}

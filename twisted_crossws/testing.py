@@ -71,7 +71,7 @@ class FakeTransport(StringTransport):
         self.isAborted = False
         self.isEnded = False
         self._clock = clock
-        self._protocol = protocol
+        self._protocol: Any = protocol
         self._written = written
         self._waiting = 0
 
@@ -92,8 +92,8 @@ class FakeTransport(StringTransport):
             self.producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
-        self._checkState = None
         self.producer = None
+        self.streaming = None
 
     def loseConnection(self) -> None:
         super().loseConnection()
@@ -144,7 +144,7 @@ class FakePeer:
         @param headers: beside those of the handshake, or instead of them.
         @param request: what to send instead of a handshake; may be empty.
         """
-        factory = node.webSocketFactory() if isinstance(node, Node) else node
+        factory: Any = node.webSocketFactory() if isinstance(node, Node) else node
         self.answersPings = True
         self.answersClose = True
         self.pings = 0

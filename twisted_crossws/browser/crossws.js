@@ -80,7 +80,7 @@
     const options = /** @type {any} */ ({ ...defaults });
     for (const [name, value] of Object.entries(given ?? {})) {
       const what = `the option "${name}"`;
-      check(what, Object.hasOwn(defaults, name), "one of " + Object.keys(defaults));
+      check(what, Object.hasOwn(defaults, name), "one of " + Object.keys(defaults).join(", "));
       if (value == null) continue;
       const kind = typeof options[name];
       if (kind === "number") checkNumber(what, value);
@@ -229,8 +229,8 @@
     }
 
     /**
-     * Connect, unless that is done or under way. Resolved when it is open, even if that takes several attempts; rejected
-     * with NotConnected when it is given up: by close(), at repeatLimit, or after a close code that is final.
+     * Connect, unless that is done or under way. Resolved when it is open, even if that takes several attempts;
+     * rejected with NotConnected when it is given up: by close(), at repeatLimit, or after a close code that is final.
      */
     connect() {
       /** @type {Promise<void>} */
@@ -270,7 +270,7 @@
         socket.onmessage = own(({ data }) => this.#received(data));
         socket.onclose = own(({ code, reason }) => this.#lost(code, reason));
         // Not every WebSocket fires "close" after "error".
-        socket.onerror = own(({ error = new Error("The WebSocket failed.") }) => this.#lost(1006, "", ["error", error]));
+        socket.onerror = own(({ error }) => this.#lost(1006, "", ["error", error ?? new Error("No connection.")]));
       } catch (error) {
         // The page may not connect there, or no WebSocket takes the URL: another attempt would end in the same.
         this.#settle(error);
@@ -313,16 +313,15 @@
     // Whatever ends a connection or a wait. The state is set first: who is told then may call any method.
     /** @type {(code: number, reason: string, next: () => void, cause?: [string, ...any]) => void} */
     #end(code, reason, next, cause) {
-      const [socket, calls] = [this.#socket, this.#calls];
+      const socket = this.#socket;
       this.#socket = this.#latency = null;
-      this.#calls = new Map();
       this.#retryTimer = clearTimeout(this.#retryTimer);
       globalThis.removeEventListener?.("online", this.#retry);
       this.#heartbeat();
       // A WebSocket refuses to send most codes below 3000.
       if (socket?.readyState < 3) socket.close(code < 3000 ? 1000 : code, reason);
       next();
-      for (const end of calls.values()) end(new NotConnected("The connection ended before the reply came."));
+      for (const end of this.#calls.values()) end(new NotConnected("The connection ended before the reply came."));
       if (cause) this.#fire(...cause);
       if (socket) this.#fire("close", code, reason);
     }

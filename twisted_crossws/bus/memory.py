@@ -141,4 +141,6 @@ class MemoryLink:
         try:
             self._receiver.packetReceived(channel, packet)
         except Exception:
-            _log.failure("{server}: a packet on {channel} could not be handled", server=self.serverName, channel=channel)
+            _log.failure(
+                "{server}: a packet on {channel} could not be handled", server=self.serverName, channel=channel
+            )

@@ -85,7 +85,9 @@ class Channels:
         if not (isinstance(channel, str) and channel):
             raise TypeError(f"A channel must be a non-empty string, not {channel!r}.")
         if self._reserved(channel):
-            raise ValueError(f"The channel {channel!r} is one of the cluster's own; choose a name without its prefixes.")
+            raise ValueError(
+                f"The channel {channel!r} is one of the cluster's own; choose a name without its prefixes."
+            )
 
     def _failed(self, listener: Callable[..., Any], failure: Failure) -> None:
         _log.failure("a listener of channels failed: {listener!r}", failure=failure, listener=listener)

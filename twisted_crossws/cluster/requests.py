@@ -75,7 +75,7 @@ class Requests:
         requestId = f"{self._idPrefix}{self._lastId}"
         timer = self._clock.callLater(timeout, self._timedOut, requestId, event, timeout)
         waiting = Waiting(requestId, Gathered(requestId, targets, expected), onReply, timer)
-        waiting.done = Deferred(lambda _: self.forget(requestId) and None)
+        waiting.done = Deferred(lambda _: self._cancelled(requestId))
         self._waiting[requestId] = waiting
         self._counters["calls_sent"] += 1
         return waiting
@@ -128,6 +128,9 @@ class Requests:
             return
         waiting.tell(change(waiting.gathered))
         self.settle(requestId)
+
+    def _cancelled(self, requestId: str) -> None:
+        self.forget(requestId)
 
     def _timedOut(self, requestId: str, event: str, timeout: float) -> None:
         self._counters["calls_timed_out"] += 1

@@ -94,7 +94,9 @@ class Servers(Listeners):
         """
         return self._ask(event, payload, to, None, expected, timeout, exceptSelf).done
 
-    def callOne(self, event: str, payload: object = None, to: str = "", timeout: float = DEFAULT_TIMEOUT) -> Deferred[Any]:
+    def callOne(
+        self, event: str, payload: object = None, to: str = "", timeout: float = DEFAULT_TIMEOUT
+    ) -> Deferred[Any]:
         """
         Ask one server.
 
@@ -184,7 +186,9 @@ class Servers(Listeners):
         if not self._outbox.isAlone and targets != [own]:
             self._outbox.publish(self._topics.bridge, Bridge(message))
         if not exceptSelf and (not targets or own in targets):
-            asker = Asker() if message.callbackId is None else _SelfAsker(self._outbox, self._requests, message.callbackId)
+            asker = (
+                Asker() if message.callbackId is None else _SelfAsker(self._outbox, self._requests, message.callbackId)
+            )
             self._serve(message, self._outbox.codec.copy(message.payload), asker)
 
     def _serve(self, message: ServerEvent, payload: Any, asker: Asker) -> None:

@@ -62,10 +62,10 @@ class Subscriptions:
             self._settled(channel)
             return
         self._busy.add(channel)
-        if channel in self._wanted:
-            self._link.subscribe(channel).addCallbacks(self._done, self._failed, (channel, True), None, (channel,))
-        else:
-            self._link.unsubscribe(channel).addCallbacks(self._done, self._failed, (channel, False), None, (channel,))
+        subscribing = channel in self._wanted
+        change = self._link.subscribe if subscribing else self._link.unsubscribe
+        done: Deferred[None] = change(channel)
+        done.addCallback(self._done, channel, subscribing).addErrback(self._failed, channel)
 
     def _done(self, _: object, channel: str, subscribed: bool) -> None:
         self._busy.discard(channel)

@@ -67,12 +67,13 @@ def _fromModule(module: str, name: str) -> Application:
         raise LookupError(f"cannot be imported: {type(fault).__name__}: {fault}") from None
     if not callable(found):
         raise LookupError("names something that is not callable")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _fromPlugins(name: str) -> Application:
     offered = {plugin.name: plugin.makeService for plugin in getPlugins(INodeService)}
     if name in offered:
-        return offered[name]  # type: ignore[no-any-return]
+        application: Application = offered[name]
+        return application
     known = ", ".join(sorted(offered)) or "none"
     raise LookupError(f"is neither module:callable nor an installed plugin (there are: {known})")

@@ -60,7 +60,8 @@ class PortService(StreamServerEndpointService):
             reason = getattr(fault, "socketError", fault)
             text = getattr(reason, "strerror", None) or str(reason)
             raise ListenError(f"{self._place}: {self._description!r} cannot be listened on: {text}.") from None
-        self._waitingForPort.addCallback(self._listening)
+        waiting: Any = self._waitingForPort
+        waiting.addCallback(self._listening)
 
     def _listening(self, port: IListeningPort | None) -> IListeningPort | None:
         if port is not None:

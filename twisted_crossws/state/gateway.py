@@ -14,8 +14,8 @@ from twisted_crossws.errors import ClientFault, CloseCode, FrameError
 from twisted_crossws.interfaces import Channel, Request
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.dispatch import ClientDispatch
-from twisted_crossws.state.limits import TokenBucket
 from twisted_crossws.state.lifecycle import Lifecycle
+from twisted_crossws.state.limits import TokenBucket
 from twisted_crossws.state.sockets import Socket, Sockets
 from twisted_crossws.wire.frames import decodeFromClient, encodeEvent
 
@@ -25,7 +25,6 @@ _log = Logger()
 VERSION = 2
 
 _HELLO = encodeEvent("_hello_", {"version": VERSION})
-
 
 
 _CAUSES: dict[int, str] = {

@@ -4,6 +4,8 @@ The first bytes of a connection: WebSocket or plain HTTP, and neither too slow n
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -23,8 +25,10 @@ class Front(Protocol):
     """
 
     factory: FrontFactory
+    transport: Any
 
-    def __init__(self) -> None:
+    def __init__(self, factory: FrontFactory) -> None:
+        self.factory = factory
         self._buffered = b""
         self._timer: IDelayedCall | None = None
         self._deciding: Deferred[Admitted] | None = None
@@ -83,13 +87,13 @@ class Front(Protocol):
         protocol = site.buildProtocol(self.transport.getPeer())
         self._handOn(protocol, buffered)
 
-    def _handOn(self, protocol: object, data: bytes) -> None:
+    def _handOn(self, protocol: Any, data: bytes) -> None:
         # As Twisted's own HTTPChannel does when it gives a connection away: one object less in the
         # way of each read, whatever the transport is.
-        self.dataReceived = protocol.dataReceived  # type: ignore[attr-defined, method-assign]
-        self.connectionLost = protocol.connectionLost  # type: ignore[attr-defined, method-assign]
-        protocol.makeConnection(self.transport)  # type: ignore[attr-defined]
-        protocol.dataReceived(data)  # type: ignore[attr-defined]
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+        self.connectionLost = protocol.connectionLost  # type: ignore[method-assign]
+        protocol.makeConnection(self.transport)
+        protocol.dataReceived(data)
 
     def _refuse(self, fault: HandshakeError) -> None:
         self._end()
@@ -130,7 +134,6 @@ class FrontFactory(Factory):
     @ivar waiting: connections whose handshake is not over.
     """
 
-    protocol = Front
     noisy = False
 
     def __init__(
@@ -164,7 +167,5 @@ class FrontFactory(Factory):
         if self.site is not None:
             self.site.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> Front:
-        front = Front()
-        front.factory = self
-        return front
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return Front(self)

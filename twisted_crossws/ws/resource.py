@@ -10,7 +10,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -74,13 +73,13 @@ class SocketResource(Resource):
                 timer.cancel()
             if isinstance(result, Admitted):
                 self._takeOver(request, result)
-            elif result.check(CancelledError):
-                self._counters["handshakes_timed_out"] += 1
-                request.channel.transport.abortConnection()
-            else:
-                result.trap(HandshakeError)
+            elif isinstance(result.value, HandshakeError):
                 request.write(_refusal(request, result.value))
                 request.finish()
+            else:
+                result.trap(CancelledError)
+                self._counters["handshakes_timed_out"] += 1
+                request.channel.transport.abortConnection()
 
         deciding.addBoth(decided)
 
@@ -99,7 +98,7 @@ class SocketResource(Resource):
         transport.resumeProducing()
 
 
-def _headOf(request: IRequest) -> RequestHead:
+def _headOf(request: Any) -> RequestHead:
     """The request's head, held to the same rules as one from our own port."""
     lines = [b" ".join((request.method, request.uri, request.clientproto))]
     for name, values in request.requestHeaders.getAllRawHeaders():

@@ -66,6 +66,7 @@ class ServerProtocol(WebSocketServerProtocol):
     _fragments = 0
     _afterFault: int | None = None
     _why: str | None = None
+    message_data: Any
     _closing: IDelayedCall | None = None
 
     # From Autobahn
@@ -140,9 +141,7 @@ class ServerProtocol(WebSocketServerProtocol):
                 return
         self.transport.write(data)
 
-    def sendCloseFrame(
-        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
-    ) -> None:
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         if self.state != self.STATE_OPEN:
             return
         if self.failedByMe and self._afterFault is None:
@@ -245,9 +244,7 @@ class ServerFactory(WebSocketServerFactory):
 
     noisy = False
 
-    def __init__(
-        self, *, gateway: Gateway, options: WebSocketConfig, clock: IReactorTime, counters: Counters
-    ) -> None:
+    def __init__(self, *, gateway: Gateway, options: WebSocketConfig, clock: IReactorTime, counters: Counters) -> None:
         super().__init__(server="", reactor=clock)
         self.gateway = gateway
         self.options = options

@@ -80,8 +80,6 @@ class NodePages(Resource):
         return self._static.getChildWithDefault(path, request)
 
 
-
-
 class NodeSite(Site):
     """
     A site whose access log has no query strings: they hold tokens.

@@ -1,0 +1,163 @@
+"""
+A real C{twistd} process for a test.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+reactor: Any = _reactor
+
+#: The checkout, so that a process finds the package and its plugin whether it is installed or not.
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Seconds that a process may take for something.
+PATIENCE = 20.0
+
+#: What has been started and has not ended, so that a test that fails can be cleaned up after.
+running: set[Process] = set()
+
+
+class Process(ProcessProtocol):
+    """
+    A running command.
+
+    @ivar output: what it has printed so far, standard error included.
+    @ivar errors: its standard error alone.
+    @ivar ended: fires with the exit status, or with minus the number of the signal that ended it.
+    """
+
+    def __init__(self) -> None:
+        self.output = ""
+        self.errors = ""
+        self.ended: Deferred[int] = Deferred()
+        self._watching: list[tuple[str, Deferred[None]]] = []
+
+    @classmethod
+    def start(cls, *args: str, cwd: str | os.PathLike[str], env: dict[str, str] | None = None) -> Process:
+        """Start a command in a folder."""
+        process = cls()
+        running.add(process)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
+        reactor.spawnProcess(process, args[0], args, env=environment, path=str(cwd))
+        return process
+
+    @property
+    def pid(self) -> int:
+        transport: Any = self.transport
+        return int(transport.pid)
+
+    def outReceived(self, data: bytes) -> None:
+        self.output += data.decode()
+        for text, waiting in list(self._watching):
+            if text in self.output:
+                self._watching.remove((text, waiting))
+                waiting.callback(None)
+
+    def errReceived(self, data: bytes) -> None:
+        self.errors += data.decode()
+        self.outReceived(data)
+
+    def processEnded(self, reason: Failure) -> None:
+        running.discard(self)
+        for _, waiting in self._watching:
+            waiting.errback(AssertionError(f"The process ended. It said:\n{self.output}"))
+        fault = reason.value
+        assert isinstance(fault, ProcessDone | ProcessTerminated)
+        self.ended.callback(-fault.signal if fault.signal else fault.exitCode)
+
+    def says(self, text: str) -> Deferred[None]:
+        """
+        @return: fires when it has printed that text; fails when it ends before, or takes too long.
+        """
+        waiting: Deferred[None] = Deferred()
+        self._watching.append((text, waiting))
+        self.outReceived(b"")
+        return waiting.addTimeout(PATIENCE, reactor)
+
+    def sendSignal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """
+        @return: its exit status. If it has ended already, that one.
+        """
+        if not self.ended.called:
+            self.sendSignal(number)
+        return await self.wait()
+
+    async def wait(self) -> int:
+        """
+        @return: its exit status, when it ends by itself.
+        """
+        ended: Deferred[int] = Deferred()
+        self.ended.addCallback(lambda status: ended.callback(status) or status)
+        return await ended.addTimeout(PATIENCE, reactor)
+
+    async def kill(self) -> int:
+        """End it as a crash would."""
+        return await self.stop(signal.SIGKILL)
+
+
+class NodeProcess(Process):
+    """
+    A running node.
+
+    @ivar port: where it listens, on 127.0.0.1.
+    """
+
+    port = 0
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/"
+
+
+def freePort() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def twistd(*args: str, cwd: str | os.PathLike[str]) -> Process:
+    """C{twistd -n crossws} with these arguments, without waiting for anything."""
+    return Process.start(*_command(*args), cwd=cwd)
+
+
+async def startNode(config: str | os.PathLike[str], *args: str, port: int | None = None) -> NodeProcess:
+    """
+    A node of a configuration file, on a port of its own.
+
+    @param port: which one; by default any that is free.
+    @return: fires when it serves.
+    """
+    number = port or freePort()
+    folder = Path(config).resolve().parent
+    listen = f"tcp:{number}:interface=127.0.0.1"
+    process = NodeProcess.start(*_command("--config", str(config), "--listen", listen, *args), cwd=folder)
+    assert isinstance(process, NodeProcess)
+    process.port = number
+    await process.says("is ready")
+    return process
+
+
+def pause(seconds: float) -> Deferred[None]:
+    """For what only time can bring about."""
+    return deferLater(reactor, seconds)
+
+
+def _command(*args: str) -> tuple[str, ...]:
+    return (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "crossws", *args)
