@@ -16,6 +16,15 @@ from twisted.logger import globalLogPublisher
 reactor: Any = _reactor
 
 
+def pytest_collection_finish() -> None:
+    """
+    Leave what was imported out of every later collection. L{logged} collects after each test, so that a failure
+    nobody read is laid at the door of the test that left it; on the whole heap that took 50 ms a test.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()

@@ -318,8 +318,15 @@ class MemoryCluster:
         return FakePeer(self[name], self.clock, **options)
 
     def advance(self, seconds: float = 0.0) -> None:
-        """Let time pass, until everything that is due within it has been done, answers to answers too."""
+        """
+        Let everything arrive that is on its way, then let time pass, until everything that is due by then has been
+        done, answers to answers too.
+        """
+        self._settle()
         self.clock.advance(seconds)
+        self._settle()
+
+    def _settle(self) -> None:
         while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
             self.clock.advance(0)
 

@@ -146,7 +146,7 @@ class TestPendingAcks:
         self.assertNothingLeft()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["wait", "resolve", "fail", "cancel", "time", "failAll"]), st.sampled_from("abc")),

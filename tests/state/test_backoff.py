@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from twisted_crossws.state.backoff import ReconnectSchedule
 
-examples = settings(deadline=None, max_examples=200)
+examples = settings(deadline=None, max_examples=150)
 
 seconds = st.floats(0.001, 1e6)
 chances = st.floats(0, 1)

@@ -264,7 +264,7 @@ class TestGathering:
 outcomes = st.tuples(st.booleans(), st.none() | st.integers(0, 9) | st.just("fails"))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(outcomes, max_size=5), st.randoms(use_true_random=False))
 def test_oneAnswer(plan: list[tuple[bool, Any]], random: Any) -> None:
     """Whatever listeners do, and in whatever order they end, there is one answer or one failure, and one end."""

@@ -115,7 +115,7 @@ class TestPingWheel:
         wheel.add(member)
         assert turned(wheel, 20) == [NOBODY] * 19 + [([member], [])]
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=150)
     @given(
         st.integers(1, 6),
         st.lists(st.tuples(st.integers(0, 3), st.sets(st.integers(0, 20)), st.sets(st.integers(0, 20)))),

@@ -51,7 +51,7 @@ class TestTokenBucket:
         bucket = TokenBucket(rate=rate, burst=0, now=0.0)
         assert all(bucket.take(0.0, 1e9) for _ in range(100))
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=150)
     @given(st.floats(0.01, 100), st.floats(0, 100), steps)
     def test_neverMore(self, rate: float, burst: float, takes: list[tuple[float, float]]) -> None:
         """In no span of time is more granted than the burst, and the rate times its length."""
@@ -67,7 +67,7 @@ class TestTokenBucket:
                 total = sum(count for _, count in granted[first : last + 1])
                 assert total <= (burst + rate * (granted[last][0] - begin)) * (1 + 1e-9) + 1e-9
 
-    @settings(deadline=None, max_examples=200)
+    @settings(deadline=None, max_examples=150)
     @given(st.floats(0.01, 100), st.floats(1, 100), st.lists(st.floats(0, 10), max_size=20))
     def test_patienceIsRewarded(self, rate: float, burst: float, pauses: list[float]) -> None:
         """Who waits long enough for one is never refused, however often it was before."""

@@ -230,7 +230,7 @@ operations = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(["say", "other"]), operations), max_size=20))
 def test_model(steps: list[Any]) -> None:
     """Whatever was added and removed, the listeners are those that a plain list of them says."""

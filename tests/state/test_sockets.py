@@ -47,6 +47,10 @@ class FakeChannel:
         self.done.append(("abort", reason))
         self.open = False
 
+    def fault(self, code: int, reason: str) -> None:
+        self.done.append(("fault", code, reason))
+        self.open = False
+
 
 class FakeRequest:
     """The request of a client at a documentation address."""
@@ -170,6 +174,11 @@ class TestSocket:
         """It is cut at once, without a goodbye."""
         opened.socket.abort()
         assert [done[0] for done in opened.channel.done] == ["abort"]
+
+    def test_fault(self, opened: Opened) -> None:
+        """A limit that was broken is told to whoever holds the connection, with code and reason."""
+        opened.socket.fault(1008, "too many frames")
+        assert opened.channel.done == [("fault", 1008, "too many frames")]
 
     def test_repr(self, opened: Opened) -> None:
         """In a log it says who and from where, and nothing of the URL."""

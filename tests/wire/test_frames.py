@@ -27,7 +27,7 @@ from twisted_crossws.wire.frames import (
     encodeReply,
 )
 
-examples = settings(deadline=None, max_examples=200)
+examples = settings(deadline=None, max_examples=150)
 
 #: Every JSON value that all peers can hold.
 payloads = st.recursive(

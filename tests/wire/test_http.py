@@ -19,7 +19,7 @@ from twisted_crossws.wire.http import (
     response,
 )
 
-examples = settings(deadline=None, max_examples=200)
+examples = settings(deadline=None, max_examples=150)
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 

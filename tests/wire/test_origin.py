@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from twisted_crossws.wire.origin import OriginPolicy
 
-examples = settings(deadline=None, max_examples=200)
+examples = settings(deadline=None, max_examples=150)
 
 HOST = "good.example:9000"
 

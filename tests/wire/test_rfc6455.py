@@ -18,7 +18,7 @@ from twisted_crossws.wire.rfc6455 import (
     unmask,
 )
 
-examples = settings(deadline=None, max_examples=200)
+examples = settings(deadline=None, max_examples=150)
 
 masks = st.binary(min_size=4, max_size=4)
 #: Texts on both sides of the lengths at which the header changes.

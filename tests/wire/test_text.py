@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twisted_crossws.wire.text import MAX_SHOWN, closeReason, shown
 
-examples = settings(deadline=None, max_examples=200)
+examples = settings(deadline=None, max_examples=150)
 
 anyText = st.text(st.characters(exclude_categories=()), max_size=300)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from twisted_crossws.wire.topics import Topics
 
-examples = settings(deadline=None, max_examples=200)
+examples = settings(deadline=None, max_examples=150)
 
 #: Prefixes that may begin alike, so that one is part of the other.
 prefixes = st.text("ab:", min_size=1, max_size=3)

@@ -270,7 +270,7 @@
         socket.onmessage = own(({ data }) => this.#received(data));
         socket.onclose = own(({ code, reason }) => this.#lost(code, reason));
         // Not every WebSocket fires "close" after "error".
-        socket.onerror = own(({ error }) => this.#lost(1006, "", ["error", error ?? new Error("No connection.")]));
+        socket.onerror = own(({ error }) => this.#lost(1006, "", ["error", error ?? new Error("The socket failed.")]));
       } catch (error) {
         // The page may not connect there, or no WebSocket takes the URL: another attempt would end in the same.
         this.#settle(error);

@@ -67,7 +67,8 @@ def _fromModule(module: str, name: str) -> Application:
         raise LookupError(f"cannot be imported: {type(fault).__name__}: {fault}") from None
     if not callable(found):
         raise LookupError("names something that is not callable")
-    return found
+    application: Application = found
+    return application
 
 
 def _fromPlugins(name: str) -> Application:

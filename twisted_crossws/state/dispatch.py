@@ -111,16 +111,21 @@ class _Answer(Gathering):
         return self._text
 
     def answered(self, value: Any) -> None:
-        if isinstance(value, Relay):
-            self._dispatch.relaying(self._socket, value, self._frame.callbackId)
-        elif self._frame.callbackId is not None:
-            try:
-                text = encodeReply(self._frame.callbackId, value)
-            except (TypeError, ValueError, RecursionError):
-                self.listenerFailed(None, Failure())
-                self.failed(Failure())
-            else:
-                self._reply(text)
+        callbackId = self._frame.callbackId
+        try:
+            if isinstance(value, Relay):
+                self._dispatch.relaying(self._socket, value, callbackId)
+                return
+            if callbackId is None:
+                return
+            text = encodeReply(callbackId, value)
+        except Exception:
+            # What the listener returned has no form on the wire or on the bus.
+            failure = Failure()
+            self.listenerFailed(None, failure)
+            self.failed(failure)
+        else:
+            self._reply(text)
 
     def failed(self, failure: Failure) -> None:
         if self._frame.callbackId is not None and self._socket.speaksErrors:

@@ -114,9 +114,7 @@ class PacketCodec:
         encoder = msgspec.msgpack.Encoder() if compression else msgspec.json.Encoder()
         self._encode = encoder.encode
         decoder: Any = msgspec.msgpack.Decoder if compression else msgspec.json.Decoder
-        self._decoders: dict[Any, Any] = {
-            kind: decoder(kind).decode for kind in (ForSockets, ForAll, ForRoom, Bridge)
-        }
+        self._decoders: dict[Any, Any] = {kind: decoder(kind).decode for kind in (ForSockets, ForAll, ForRoom, Bridge)}
         self._decoders[dict] = decoder(dict[str, Any]).decode
 
     def encode(self, packet: Packet | dict[str, Any]) -> bytes:
