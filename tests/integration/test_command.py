@@ -247,7 +247,9 @@ class TestRefusing:
     @pytest_twisted.ensureDeferred
     async def test_withoutCheck(self, folder: Path) -> None:
         """The same faults keep it from running."""
-        (folder / "crossws.toml").write_text("[websocket]\nlisten = ['tcp:x']\nallowed_origins = ['http://']\nstatic='no'\n")
+        (folder / "crossws.toml").write_text(
+            "[websocket]\nlisten = ['tcp:x']\nallowed_origins = ['http://']\nstatic='no'\n"
+        )
         lines = await self.refused(folder, "--config", "crossws.toml")
         assert [re.search(r"\] (\w+)", line)[1] for line in lines] == ["listen", "allowed_origins", "static"]  # type: ignore[index]
 
