@@ -1,19 +1,16 @@
 """
-The seams, with what each side promises.
+What a user or a plugin may supply, with what each side promises.
 
-zope interfaces (names with an I) where a user or a plugin supplies the part; C{typing.Protocol} between our own parts.
+The seam between clients and a node, both of them our own, is in L{twisted_crossws.state.seams}.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import Attribute, Interface
-
-from twisted_crossws.wire.http import Params
-from twisted_crossws.wire.rfc6455 import Prepared
 
 
 class INodeService(Interface):
@@ -96,81 +93,3 @@ class IBus(Interface):
 
         @return: its L{IBusLink}.
         """
-
-
-class Request(Protocol):
-    """
-    The request that opened a connection.
-
-    @ivar path: without the outer slashes, percent-decoded.
-    @ivar params: the URL parameters; a repeated key has a list. They may hold secrets.
-    @ivar headers: lower-case names to values.
-    @ivar peer: address and port of the other side, for people.
-    @ivar version: which version of the wire's extensions the client asked for (wire section 3); 1 is none.
-    """
-
-    path: str
-    params: Params
-    headers: dict[str, str]
-    peer: str
-    version: int
-
-
-class Channel(Protocol):
-    """
-    The way to one client. What is beyond it (frames, buffers, sockets) only it knows.
-    """
-
-    def isOpen(self) -> bool:
-        """Whether a text can still be sent: neither side has begun to close."""
-
-    def sendText(self, text: bytes) -> bool:
-        """
-        @param text: UTF-8.
-        @return: whether it was open, and so has taken the text.
-        """
-
-    def sendPrepared(self, message: Prepared) -> bool:
-        """As L{sendText}, for a message that goes to many."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake; a peer that does not answer it is cut. Does nothing if it has begun."""
-
-    def abort(self, reason: str) -> None:
-        """Cut the connection, without a closing handshake."""
-
-    def fault(self, code: int, reason: str) -> None:
-        """The client broke a limit: close for that, and take nothing more from it."""
-
-
-class Gateway(Protocol):
-    """
-    What the side that speaks WebSocket needs to know of a node. It has never seen a transport.
-    """
-
-    def opened(self, channel: Channel, request: Request, socketId: str | None) -> Any:
-        """
-        A handshake was completed.
-
-        @param socketId: what the authenticator said.
-        @return: the L{Socket<twisted_crossws.state.sockets.Socket>}, to be given to all other methods.
-        """
-
-    def messageReceived(self, socket: Any, text: bytes) -> bytes | None:
-        """
-        A whole message came.
-
-        @return: the text to answer with at once, or C{None}.
-        """
-
-    def pingReceived(self, socket: Any) -> None:
-        """A ping of RFC 6455 came (and is answered elsewhere)."""
-
-    def pongReceived(self, socket: Any) -> None:
-        """A pong of RFC 6455 came."""
-
-    def faultDetected(self, socket: Any, code: int, reason: str) -> None:
-        """The client broke the protocol or a limit, and is being closed for it."""
-
-    def closed(self, socket: Any, code: int, reason: str) -> None:
-        """The connection has ended. Comes exactly once for each L{opened}, last."""

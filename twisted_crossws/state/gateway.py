@@ -11,11 +11,11 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.config import EVENT_BURST, NOISE_BURST, WebSocketConfig
 from twisted_crossws.errors import ClientFault, CloseCode, FrameError
-from twisted_crossws.interfaces import Channel, Request
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.dispatch import ClientDispatch
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.limits import TokenBucket
+from twisted_crossws.state.seams import Channel, Request
 from twisted_crossws.state.sockets import Socket, Sockets
 from twisted_crossws.wire.frames import decodeFromClient, encodeEvent
 
@@ -35,7 +35,7 @@ _CAUSES: dict[int, str] = {
 
 class ClientGateway:
     """
-    Implements L{Gateway<twisted_crossws.interfaces.Gateway>}, and is the
+    Implements L{Gateway<twisted_crossws.state.seams.Gateway>}, and is the
     L{SocketHost<twisted_crossws.state.sockets.SocketHost>} of its sockets.
 
     @ivar all: every socket that is connected, bound or not.

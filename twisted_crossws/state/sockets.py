@@ -10,10 +10,11 @@ from typing import Any, Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from twisted_crossws.errors import CloseCode, SocketClosed
-from twisted_crossws.interfaces import Channel, Request
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.limits import TokenBucket
+from twisted_crossws.state.seams import Channel, Request
 from twisted_crossws.wire import frames
+from twisted_crossws.wire.rfc6455 import Prepared
 from twisted_crossws.wire.text import shown
 
 #: The codes that an endpoint may put into a close frame (RFC 6455 section 7.4).
@@ -133,7 +134,7 @@ class Socket:
             self._background.cancel()
             self._background = None
 
-    def sendPrepared(self, message: Any) -> bool:
+    def sendPrepared(self, message: Prepared) -> bool:
         """Send a message that goes to many. The caller counts."""
         return self._channel.sendPrepared(message)
 

@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from twisted_crossws.config import WebSocketConfig
 from twisted_crossws.errors import CloseCode
-from twisted_crossws.interfaces import Gateway
 from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.seams import Gateway
 from twisted_crossws.wire.rfc6455 import Prepared, textFrame
 from twisted_crossws.wire.text import closeReason
 from twisted_crossws.ws.handshake import Admitted
@@ -48,7 +48,7 @@ class _Quiet:
 @implementer(IPushProducer)
 class ServerProtocol(WebSocketServerProtocol):
     """
-    One client. It is the L{Channel<twisted_crossws.interfaces.Channel>} of its socket, watches as a push producer
+    One client. It is the L{Channel<twisted_crossws.state.seams.Channel>} of its socket, watches as a push producer
     how much waits to be sent, and is what L{Pings} watch.
     """
 
