@@ -111,6 +111,10 @@ PREFIX = (["a:", "other"], ["", " ", 1, ["a:"]])
 #: For each key what is accepted, and what is refused.
 RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("node", "server_name"): (["serverA", "a b"], ["", "  ", 5, ["a"]]),
+    ("node", "role"): TEXT,
+    ("node", "tags"): NAMES,
+    ("node", "announce_interval"): ([0.001, 1, 2.5], [0, -1, "5", True, float("nan")]),
+    ("node", "lost_after"): ([1.6, 10, 86400], [0, -1, "5", True, float("inf"), 1.5]),
     ("websocket", "listen"): ([["tcp:1"], ["tcp:1", "unix:/x"]], [[], "tcp:1", [""], ["tcp:1", 9000], 9000]),
     ("websocket", "path"): (["", "chat", "/some/path/", "ü"], ["a?b", "a#b", "a%20b", "a b", "a\n", "/", "//", 1]),
     ("websocket", "heartbeat"): TEXT,
@@ -142,6 +146,9 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("bus.redis", "force_ping"): FLAG,
     ("bus.redis", "ping_interval"): SECONDS,
     ("bus.redis", "ping_timeout"): SECONDS,
+    ("bus.redis", "max_waiting_packets"): AT_LEAST_0,
+    ("bus.redis", "max_waiting_bytes"): AT_LEAST_0,
+    ("bus.redis", "max_waiting_seconds"): SECONDS_OR_NEVER,
     ("rooms", "preset"): NAMES,
     ("rooms", "auto_unsubscribe"): FLAG,
     ("channels", "subscribe"): ([[], ["news"]], ["news", [""], ["csbp:news"], ["ws:chat"], [1]]),

@@ -67,6 +67,14 @@ class NodeConfig(Struct, frozen=True, kw_only=True):
     #: Its name, unique in the cluster. No default can be: two nodes of one name do not hear each other. One
     #: that is alone needs none.
     server_name: Annotated[_Filled | None, Says("a string that is not blank")] = None
+    #: What it is for, in words of the application; others can ask for all nodes of a role. Empty: none.
+    role: _Text = ""
+    #: What else others may want to know about it.
+    tags: _Names = ()
+    #: Seconds between two signs of life. A third of L{lost_after}, so that two may be lost.
+    announce_interval: _Seconds = 1.5
+    #: Seconds of silence after which a node is gone. With the interval of looking, 6 seconds at most.
+    lost_after: _Seconds = 5.0
 
 
 class WebSocketConfig(Struct, frozen=True, kw_only=True):
@@ -148,6 +156,12 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
     ping_interval: _Seconds = 5.0
     #: Seconds to wait for the answer, as in the Node.js package.
     ping_timeout: _Seconds = 2.0
+    #: Packets that wait while no Redis is healthy. Few: they bridge a reconnect, and are no store.
+    max_waiting_packets: _CountOrAny = 1000
+    #: Bytes of these together.
+    max_waiting_bytes: _CountOrAny = 1_048_576
+    #: Seconds that one of them may wait. Who called has a time-out of seconds, and who chats has sent it again.
+    max_waiting_seconds: _SecondsOrNever = 2.0
 
 
 class BusConfig(Struct, frozen=True, kw_only=True):

@@ -103,7 +103,10 @@ class _Checker:
 
 def _contradictions(config: Config) -> Iterator[tuple[str, str, str]]:
     """What shows only where each key by itself is right."""
-    bus = config.bus
+    bus, node = config.bus, config.node
+    if node.lost_after <= node.announce_interval:
+        says = f"must be above announce_interval ({node.announce_interval:g}), or every node would be lost at once."
+        yield "node", "lost_after", says
     if bus.type not in AVAILABLE_BUSES:
         words = " or ".join(map(shown, AVAILABLE_BUSES))
         yield "bus", "type", f"{shown(bus.type)} is not available in this version; use {words}."

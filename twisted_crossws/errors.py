@@ -201,3 +201,13 @@ class NoSuchServer(CrossWSError):
 
 class ServerLost(CrossWSError):
     """The called server had announced itself, and is gone before it replied."""
+
+
+class BusUnavailable(CrossWSError):
+    """
+    The bus did not carry a packet, or nobody can tell whether it did; the message says which.
+    """
+
+
+class NameTaken(CrossWSError):
+    """Another living node of the cluster has this server name."""

@@ -6,7 +6,8 @@ The seam between clients and a node, both of them our own, is in L{twisted_cross
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -32,15 +33,47 @@ class INodeService(Interface):
         """
 
 
+#: The two connections of a link to a Redis: one that packets are published on, and one that they come in by.
+Role = Literal["publisher", "subscriber"]
+
+
+@dataclass(frozen=True)
+class HealthChange:
+    """
+    A link of the bus became healthy, or has ceased to be.
+
+    @ivar url: where it leads to, without its password.
+    @ivar role: which of the two connections it is.
+    @ivar healthy: what it is now.
+    @ivar reason: why, for people.
+    @ivar counts: by role, how many are healthy now.
+    @ivar gap: for a subscriber that is healthy again, the seconds in which packets may have been missed, counted from
+        the last sign that it still heard; otherwise C{None}.
+    """
+
+    url: str
+    role: Role
+    healthy: bool
+    reason: str
+    counts: dict[str, int]
+    gap: float | None = None
+
+
 class IBusReceiver(Interface):
-    """What a node offers to the bus."""
+    """What a node offers to the bus. None of these may raise."""
 
     serverName = Attribute("The name of the node, unique on the bus (C{str}).")
 
     def packetReceived(channel: str, packet: bytes) -> None:
         """
-        A packet came on a channel that the link is subscribed to. It may be the node's own. Must not raise.
+        A packet came on a channel that the link is subscribed to. It may be the node's own.
         """
+
+    def healthChanged(change: HealthChange) -> None:
+        """The health of one of the link's connections has changed."""
+
+    def subscriptionFailed(channel: str, reason: Exception) -> None:
+        """A Redis does not let this node subscribe to a channel; it is tried again."""
 
 
 class IBusLink(Interface):
@@ -57,6 +90,11 @@ class IBusLink(Interface):
         "it (C{bool})."
     )
 
+    isHealthy = Attribute(
+        "C{True} while this node hears everything that others publish, and can publish itself (C{bool}). While it is "
+        "not, the silence of others means nothing."
+    )
+
     def serverNames() -> Any:
         """
         @return: a frozenset of the names of all nodes on this bus, this one included, or C{None} where the bus
@@ -70,16 +108,43 @@ class IBusLink(Interface):
         """Fires when nothing more will be received, and what was published is sent or counted as lost."""
 
     def subscribe(channel: str) -> Deferred[None]:
-        """Fires when the subscription is confirmed."""
+        """
+        Fires when the subscription is confirmed, by every healthy Redis where there are several. While none is
+        healthy, it waits until one is.
+        """
 
     def unsubscribe(channel: str) -> Deferred[None]:
         """From now on nothing more comes for this channel."""
 
-    def publish(channel: str, packet: bytes) -> None:
-        """To all that are subscribed, this node included. What cannot be sent is counted."""
+    def publish(channel: str, packet: bytes, expected: int = 0) -> bool:
+        """
+        To all that are subscribed, this node included.
+
+        @param expected: how many subscribers there must be, as far as the sender knows; if fewer got it, the
+            difference is counted as C{bus_unheard}.
+        @return: whether the bus has taken it, to send it now or very soon. If not, that has been counted, by its
+            cause.
+        """
 
     def publishCounted(channel: str, packet: bytes) -> Deferred[int]:
-        """As L{publish}; fires with the number of subscribers that got it."""
+        """
+        As L{publish}; fires with the number of subscribers that got it, or fails with
+        L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if it was dropped, or if nobody can tell.
+        """
+
+    def addRedis(url: str) -> Deferred[None]:
+        """
+        One more Redis. It is published on only once everything is subscribed there.
+
+        @return: fires when it is subscribed.
+        @raise ValueError: the URL is faulty, or this is not a bus of Redis servers.
+        """
+
+    def redisCount() -> int:
+        """How many Redis servers the link uses; 0 where it is not a bus of these."""
+
+    def healthyCount(role: Role) -> int:
+        """How many of their connections are healthy now, of this role."""
 
 
 class IBus(Interface):
@@ -87,9 +152,12 @@ class IBus(Interface):
 
     leavesProcess = Attribute("C{True} if nodes of other processes can be on it (C{bool}).")
 
-    def attach(receiver: IBusReceiver, clock: IReactorTime) -> Any:
+    def attach(receiver: IBusReceiver, clock: IReactorTime, counters: dict[str, int]) -> Any:
         """
         A node joins.
+
+        @param counters: the node's L{Counters<twisted_crossws.state.counters.Counters>}; those whose names start
+            with C{bus_} the link counts up.
 
         @return: its L{IBusLink}.
         """

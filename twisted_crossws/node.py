@@ -16,6 +16,7 @@ from twisted_crossws.bus.memory import memoryBus
 from twisted_crossws.cluster.channels import Channels
 from twisted_crossws.cluster.delivery import Clients
 from twisted_crossws.cluster.inbox import Inbox
+from twisted_crossws.cluster.links import Links
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.relay import Relaying
 from twisted_crossws.cluster.rooms import Rooms
@@ -53,6 +54,7 @@ class Node(MultiService):
     @ivar sockets: which socket belongs to which C{socketId}: L{Sockets}.
     @ivar lifecycle: what happens to connections and to the server itself: L{Lifecycle}.
     @ivar channels: the application's own channels on the bus: L{Channels}.
+    @ivar bus: the links to Redis, their health: L{Links}.
     @ivar counters: what happened how often: L{Counters}.
     @ivar config: what it was made with.
     @ivar ports: the services that listen for it, to be stopped first.
@@ -90,7 +92,7 @@ class Node(MultiService):
         self._clock = clock
         self._makeCluster(memoryBus() if bus is None else bus, clock)
         self._makeEntrance(authenticate, clock)
-        self._inbox.connect(self.clients, self.servers, self.channels)
+        self._inbox.connect(self.clients, self.servers, self.channels, self.bus)
 
     def _makeCluster(self, bus: IBus, clock: IReactorTime) -> None:
         """The parts that talk to other nodes."""
@@ -99,7 +101,8 @@ class Node(MultiService):
         codec = PacketCodec(config.bus.compression)
         self._topics = topics
         self._inbox = Inbox(self.serverName, topics, codec, self.counters)
-        self._link = bus.attach(self._inbox, clock)
+        self._link = bus.attach(self._inbox, clock, self.counters)
+        self.bus = Links(self.serverName, self._link)
         self._outbox = Outbox(self.serverName, self._link, codec, self.counters)
         self._subscriptions = Subscriptions(self._link)
         self.rooms = Rooms(self._subscriptions, topics, config.rooms.preset, config.rooms.auto_unsubscribe)

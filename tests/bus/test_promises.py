@@ -13,6 +13,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted_crossws import IBus, IBusLink, IBusReceiver, memoryBus
+from twisted_crossws.interfaces import HealthChange
+from twisted_crossws.state.counters import Counters
 
 
 @implementer(IBusReceiver)
@@ -22,15 +24,25 @@ class Receiver:
     def __init__(self, serverName: str) -> None:
         self.serverName = serverName
         self.came: list[tuple[str, bytes]] = []
+        self.changes: list[HealthChange] = []
+        self.refused: list[tuple[str, Exception]] = []
 
     def packetReceived(self, channel: str, packet: bytes) -> None:
         self.came.append((channel, packet))
+
+    def healthChanged(self, change: HealthChange) -> None:
+        self.changes.append(change)
+
+    def subscriptionFailed(self, channel: str, reason: Exception) -> None:
+        self.refused.append((channel, reason))
 
 
 class BusPromises:
     """The suite. C{flush} lets everything arrive that is on its way."""
 
     bus: Any
+    clock: Clock
+    counters: Counters
 
     def flush(self) -> None:
         raise NotImplementedError
@@ -38,13 +50,11 @@ class BusPromises:
     def link(self, name: str, *channels: str) -> tuple[Any, Receiver]:
         """A started link, subscribed to some channels."""
         receiver = Receiver(name)
-        link = self.bus.attach(receiver, self.clock)
+        link = self.bus.attach(receiver, self.clock, self.counters)
         link.start()
         for channel in channels:
             self.confirmed(link.subscribe(channel))
         return link, receiver
-
-    clock: Clock
 
     def confirmed(self, deferred: Deferred[Any]) -> Any:
         results: list[Any] = []
@@ -158,6 +168,7 @@ class TestMemoryBus(BusPromises):
     @pytest.fixture(autouse=True)
     def connect(self, clock: Clock) -> None:
         self.clock = clock
+        self.counters = Counters()
         self.bus = memoryBus()
 
     def flush(self) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twisted_crossws.interfaces import IBus, IBusLink, IBusReceiver
+from twisted_crossws.interfaces import IBus, IBusLink, IBusReceiver, Role
 
 _log = Logger()
 
@@ -30,7 +30,7 @@ class MemoryBus:
     def __init__(self) -> None:
         self._links: list[MemoryLink] = []
 
-    def attach(self, receiver: IBusReceiver, clock: IReactorTime) -> MemoryLink:
+    def attach(self, receiver: IBusReceiver, clock: IReactorTime, counters: dict[str, int]) -> MemoryLink:
         return MemoryLink(self, receiver, clock)
 
     def add(self, link: MemoryLink) -> None:
@@ -77,6 +77,8 @@ class MemoryLink:
     published.
     """
 
+    isHealthy = True
+
     def __init__(self, bus: MemoryBus, receiver: IBusReceiver, clock: IReactorTime) -> None:
         self.serverName: str = receiver.serverName
         self._bus = bus
@@ -116,11 +118,21 @@ class MemoryLink:
     def isSubscribed(self, channel: str) -> bool:
         return channel in self._subscribed
 
-    def publish(self, channel: str, packet: bytes) -> None:
+    def publish(self, channel: str, packet: bytes, expected: int = 0) -> bool:
         self._bus.carry(channel, packet)
+        return True
 
     def publishCounted(self, channel: str, packet: bytes) -> Deferred[int]:
         return succeed(self._bus.carry(channel, packet))
+
+    def addRedis(self, url: str) -> Deferred[None]:
+        raise ValueError("This node is on a memory bus; a Redis can be added to a redisBus only.")
+
+    def redisCount(self) -> int:
+        return 0
+
+    def healthyCount(self, role: Role) -> int:
+        return 0
 
     def deliver(self, channel: str, packet: bytes) -> None:
         """A packet is on its way to this node."""

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from twisted_crossws.cluster.channels import Channels
 from twisted_crossws.cluster.delivery import Clients
+from twisted_crossws.cluster.links import Links
 from twisted_crossws.cluster.servers import Servers
 from twisted_crossws.errors import PacketError
 from twisted_crossws.interfaces import IBusReceiver
@@ -37,8 +38,10 @@ class Inbox:
         self._counters = counters
         self._handlers: dict[str, Callable[[bytes], None]] = {}
 
-    def connect(self, clients: Clients, servers: Servers, channels: Channels) -> None:
+    def connect(self, clients: Clients, servers: Servers, channels: Channels, links: Links) -> None:
         """Whom the packets concern. Until this is called, none may come."""
+        self.healthChanged = links.healthChanged
+        self.subscriptionFailed = links.subscriptionFailed
         self._clients = clients
         self._servers = servers
         self._channels = channels
