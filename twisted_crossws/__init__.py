@@ -41,11 +41,13 @@ from twisted_crossws.config import (
     WebSocketConfig,
 )
 from twisted_crossws.errors import (
+    BusUnavailable,
     CallTimeout,
     CloseCode,
     ConfigError,
     CrossWSError,
     HandshakeRefused,
+    NameTaken,
     NoSuchServer,
     NotConnected,
     Refuse,
@@ -54,9 +56,10 @@ from twisted_crossws.errors import (
     ServerLost,
     SocketClosed,
 )
-from twisted_crossws.interfaces import IBus, IBusLink, IBusReceiver, INodeService
+from twisted_crossws.interfaces import HealthChange, IBus, IBusLink, IBusReceiver, INodeService
 from twisted_crossws.node import Node
 from twisted_crossws.state.dispatch import Relay
+from twisted_crossws.state.members import ServerInfo
 from twisted_crossws.state.sockets import Socket
 
 __all__ = [
@@ -65,11 +68,13 @@ __all__ = [
     "Relay",
     "Replies",
     "Reply",
+    "ServerInfo",
     "ServerMessage",
     "Socket",
     # A client
     "Connector",
     # Buses
+    "HealthChange",
     "IBus",
     "IBusLink",
     "IBusReceiver",
@@ -85,11 +90,13 @@ __all__ = [
     "ServiceConfig",
     "WebSocketConfig",
     # What can go wrong, and how a connection ends
+    "BusUnavailable",
     "CallTimeout",
     "CloseCode",
     "ConfigError",
     "CrossWSError",
     "HandshakeRefused",
+    "NameTaken",
     "NoSuchServer",
     "NotConnected",
     "Refuse",

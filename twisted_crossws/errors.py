@@ -110,7 +110,17 @@ class HandshakeError(CrossWSError):
 
 
 class PacketError(CrossWSError):
-    """Bytes from the bus that are not a packet of the channel they came on (wire section 2)."""
+    """
+    Bytes from the bus that are not a packet of the channel they came on (wire section 2).
+
+    @ivar cause: C{"unreadable"}, C{"malformed"} or C{"oversized"}.
+    @ivar sender: the name of the server that sent it, where that can be told; otherwise empty.
+    """
+
+    def __init__(self, cause: str, says: str, sender: str = "") -> None:
+        super().__init__(says)
+        self.cause = cause
+        self.sender = sender
 
 
 class ClientFault(CrossWSError):
@@ -173,7 +183,7 @@ class HandshakeRefused(NotConnected):
     """
 
     def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"The server refused the connection: {status} {reason}.")
+        super().__init__(f"The server refused the connection: {status} {reason.removesuffix('.')}.")
         self.status = status
 
 

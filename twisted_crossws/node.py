@@ -4,19 +4,27 @@ The object that an application holds. What can be done with a node hangs on its 
 
 from __future__ import annotations
 
+from os import getpid
 from secrets import token_hex
+from socket import gethostname
+from time import time
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
+from twisted_crossws._version import __version__
 from twisted_crossws.bus.memory import memoryBus
 from twisted_crossws.cluster.channels import Channels
 from twisted_crossws.cluster.delivery import Clients
 from twisted_crossws.cluster.inbox import Inbox
+from twisted_crossws.cluster.joining import Joining
 from twisted_crossws.cluster.links import Links
+from twisted_crossws.cluster.membership import Membership
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.relay import Relaying
 from twisted_crossws.cluster.rooms import Rooms
@@ -29,11 +37,14 @@ from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.dispatch import ClientDispatch
 from twisted_crossws.state.gateway import ClientGateway
 from twisted_crossws.state.lifecycle import Lifecycle
+from twisted_crossws.state.members import ServerInfo
 from twisted_crossws.state.sockets import Sockets
 from twisted_crossws.wire.packets import PacketCodec
 from twisted_crossws.wire.topics import Topics
 from twisted_crossws.ws.entrance import Entrance
 from twisted_crossws.ws.handshake import Authenticator
+
+_log = Logger()
 
 #: Seconds that clients have, when the node stops, to answer its close frame.
 STOP_TIMEOUT = 1.0
@@ -90,9 +101,12 @@ class Node(MultiService):
         self.lifecycle = Lifecycle(self.serverName, self.counters)
         self.ports = MultiService()
         self._clock = clock
+        self._incarnation = token_hex(6)
+        self._since = time()
+        self._everyone: set[Any] = set()
         self._makeCluster(memoryBus() if bus is None else bus, clock)
         self._makeEntrance(authenticate, clock)
-        self._inbox.connect(self.clients, self.servers, self.channels, self.bus)
+        self._inbox.connect(self.clients, self.servers, self.channels, self.bus, self._membership)
 
     def _makeCluster(self, bus: IBus, clock: IReactorTime) -> None:
         """The parts that talk to other nodes."""
@@ -100,35 +114,51 @@ class Node(MultiService):
         topics = Topics(config.bus.bridge_prefix, config.bus.room_prefix)
         codec = PacketCodec(config.bus.compression)
         self._topics = topics
-        self._inbox = Inbox(self.serverName, topics, codec, self.counters)
+        self._inbox = Inbox(self.serverName, topics, codec, clock, self.counters)
         self._link = bus.attach(self._inbox, clock, self.counters)
         self.bus = Links(self.serverName, self._link)
-        self._outbox = Outbox(self.serverName, self._link, codec, self.counters)
+        self._outbox = Outbox(self.serverName, self._link, codec, self.counters, self._ownChannels())
+        self._membership = Membership(
+            self._describe,
+            outbox=self._outbox,
+            channel=topics.members,
+            clock=clock,
+            counters=self.counters,
+            lifecycle=self.lifecycle,
+            options=config.node,
+        )
+        self._outbox.countAudience(self._membership.count)
+        self.bus.onHealthChange(self._membership.healthChanged)
         self._subscriptions = Subscriptions(self._link)
         self.rooms = Rooms(self._subscriptions, topics, config.rooms.preset, config.rooms.auto_unsubscribe)
         self.servers = Servers(
-            outbox=self._outbox, topics=topics, clock=clock, counters=self.counters, incarnation=token_hex(6)
+            outbox=self._outbox,
+            membership=self._membership,
+            topics=topics,
+            clock=clock,
+            counters=self.counters,
+            incarnation=self._incarnation,
         )
+        self._joining = Joining(self._membership, self._subscriptions, topics.members, self._refused)
         self.channels = Channels(self._outbox, self._subscriptions, topics.isReserved)
 
     def _makeEntrance(self, authenticate: Authenticator | None, clock: IReactorTime) -> None:
         """The parts that talk to clients."""
         options, counters = self.config.websocket, self.counters
-        everyone: set[Any] = set()
         self.sockets = Sockets(self.rooms.leaveAll)
         self.clients = Clients(
             outbox=self._outbox,
             topics=self._topics,
             sockets=self.sockets,
             rooms=self.rooms,
-            everyone=everyone,
+            everyone=self._everyone,
             counters=counters,
         )
         dispatch = ClientDispatch(
             self.serverName, self.clients, counters, Relaying(self.servers, counters).relay, options.max_unanswered
         )
         self._gateway = ClientGateway(
-            everyone,
+            self._everyone,
             clock=clock,
             counters=counters,
             lifecycle=self.lifecycle,
@@ -167,12 +197,19 @@ class Node(MultiService):
         self.ports.privilegedStartService()
 
     def startService(self) -> None:
-        """Join the bus, start the services of the application, then listen."""
+        """Begin to join the cluster, start the services of the application, then listen."""
         self._link.start()
-        for channel in self._channelsFromStart():
-            self._subscriptions.want(channel)
+        self._joining.start([*self._ownChannels(), *self.rooms.presetChannels, *self.config.channels.subscribe])
         super().startService()
         self.ports.startService()
+
+    def whenJoined(self) -> Deferred[None]:
+        """
+        @return: fires when the node is a member of its cluster; that is at once on a memory bus, and not before there
+            is a Redis on a bus of these. Fails with L{NameTaken<twisted_crossws.errors.NameTaken>}; then the node
+            has stopped.
+        """
+        return self._joining.when()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -194,22 +231,42 @@ class Node(MultiService):
 
         def servicesStopped(_: object) -> Deferred[None]:
             self.servers.stop()
+            self._membership.leave()
             stopped: Deferred[None] = self._link.stop()
             return stopped
 
         return DeferredList([ports, gone]).addCallback(clientsGone).addCallback(servicesStopped)
 
-    def _channelsFromStart(self) -> list[str]:
-        own = [self._topics.bridge, self._topics.privateSocket, self._topics.broadcast]
-        return [*own, *self.rooms.presetChannels, *self.config.channels.subscribe]
+    def _ownChannels(self) -> list[str]:
+        return [self._topics.bridge, self._topics.privateSocket, self._topics.broadcast]
+
+    def _describe(self) -> ServerInfo:
+        """What other servers may know of this one."""
+        about = self.config.node
+        return ServerInfo(
+            self.serverName,
+            self._incarnation,
+            self._since,
+            about.role,
+            about.tags,
+            f"{gethostname()}, process {getpid()}",
+            __version__,
+            len(self._everyone),
+        )
+
+    def _refused(self, failure: Failure) -> Deferred[None]:
+        """Another server has this name."""
+        _log.error("{reason}", reason=failure.getErrorMessage())
+        self.lifecycle.fire("serverError", failure)
+        return maybeDeferred(self.stopService)
 
     def _health(self) -> tuple[bool, dict[str, Any]]:
         """What C{/healthz} says: whether the node serves, and some figures."""
         serving = not self._entrance.admission.isClosed
         return serving, {
-            "status": "ok" if serving else "stopping",
+            "status": "stopping" if not serving else "ok" if self.bus.isHealthy else "degraded",
             "server": self.serverName,
-            "clients": len(self._gateway.all),
+            "clients": len(self._everyone),
         }
 
 

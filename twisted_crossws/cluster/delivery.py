@@ -104,15 +104,17 @@ class Clients(Listeners):
         @param localOnly: only to those on this node.
         @param destroy: the room is removed on this node afterwards.
         @raise TypeError: as L{send}; C{exclude} is one string.
+        @raise ValueError: the namespace is one that the bus needs for something else.
         """
         if isinstance(exclude, str):
             raise TypeError(f"exclude must be several socketIds, such as [{exclude!r}], not one string.")
+        channel = self._topics.room(namespace)
         message = _prepared(event, payload)
         excluded = list(exclude)
         written = self.writeRoom(namespace, roomId, message, excluded)
         if not localOnly and not self._outbox.isAlone:
             packet = ForRoom(message.text.decode(), namespace, roomId, self._outbox.serverName, excluded)
-            self._outbox.publish(self._topics.room(namespace), packet)
+            self._outbox.publish(channel, packet)
         if destroy:
             self._rooms.remove(namespace, roomId)
         return written

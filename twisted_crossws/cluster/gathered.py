@@ -71,11 +71,25 @@ class Gathered:
         self.expected = len(self._open) if expected is None else expected
         self._replies = Replies()
         self._answered = 0
+        self._missing: set[str] = set()
+
+    def waitsFor(self, name: str) -> bool:
+        """Whether that one was asked, and has not replied."""
+        return name in self._open
+
+    def others(self, name: str) -> list[str]:
+        """All but that one which were asked and have not replied."""
+        return sorted(self._open - {name})
 
     @property
     def isDone(self) -> bool:
         """Whether nothing more is waited for."""
         return self._answered >= self.expected
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """The names of those that were asked and have not replied, whether one may still come or not."""
+        return frozenset(self._open | self._missing)
 
     @property
     def remaining(self) -> int:
@@ -87,28 +101,30 @@ class Gathered:
         self._answered += 1
         self._open.discard(sender)
         self._replies.byServer[sender] = payload
-        return Reply(True, sender, payload, self.remaining, frozenset(self._open), self.requestId)
+        return Reply(True, sender, payload, self.remaining, self.missing, self.requestId)
 
     def failed(self, sender: str, error: CrossWSError) -> Reply:
         """An error is the reply."""
         self._answered += 1
         self._open.discard(sender)
         self._replies.errors[sender] = error
-        return Reply(False, sender, None, self.remaining, frozenset(self._open), self.requestId, error)
+        return Reply(False, sender, None, self.remaining, self.missing, self.requestId, error)
 
     def unreachable(self, name: str, error: CrossWSError) -> Reply:
         """No reply will come from this one: it is not waited for any more, and stays missing."""
         self.expected -= 1
+        self._open.discard(name)
+        self._missing.add(name)
         self._replies.errors[name] = error
         self._replies.unanswered += 1
-        return Reply(False, name, None, self.remaining, frozenset(self._open), self.requestId, error)
+        return Reply(False, name, None, self.remaining, self.missing, self.requestId, error)
 
     def timedOut(self, error: CrossWSError) -> Reply:
         """Time has run out."""
-        return Reply(False, None, None, self.remaining, frozenset(self._open), self.requestId, error)
+        return Reply(False, None, None, self.remaining, self.missing, self.requestId, error)
 
     def result(self) -> Replies:
         """What came so far."""
         self._replies.unanswered += self.remaining
-        self._replies.missing = frozenset(self._open)
+        self._replies.missing = self.missing
         return self._replies

@@ -5,23 +5,35 @@ What comes from the bus, and whom it concerns.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_crossws.cluster.channels import Channels
 from twisted_crossws.cluster.delivery import Clients
 from twisted_crossws.cluster.links import Links
+from twisted_crossws.cluster.membership import Membership
 from twisted_crossws.cluster.servers import Servers
 from twisted_crossws.errors import PacketError
 from twisted_crossws.interfaces import IBusReceiver
 from twisted_crossws.state.counters import Counters
-from twisted_crossws.wire.packets import Bridge, ForAll, ForRoom, ForSockets, PacketCodec
+from twisted_crossws.wire.packets import Bridge, ForAll, ForRoom, ForSockets, PacketCodec, Presence
 from twisted_crossws.wire.rfc6455 import Prepared
 from twisted_crossws.wire.text import shown
 from twisted_crossws.wire.topics import Topics
 
 _log = Logger()
+
+#: Seconds between two lines in the log about the same cause.
+COMPLAINT_INTERVAL = 60.0
+
+_COUNTERS = {
+    "unreadable": "bus_packets_unreadable",
+    "malformed": "bus_packets_malformed",
+    "oversized": "bus_packets_oversized",
+}
 
 
 @implementer(IBusReceiver)
@@ -31,22 +43,30 @@ class Inbox:
     dropped, since it has served its own side before publishing.
     """
 
-    def __init__(self, serverName: str, topics: Topics, codec: PacketCodec, counters: Counters) -> None:
+    def __init__(
+        self, serverName: str, topics: Topics, codec: PacketCodec, clock: IReactorTime, counters: Counters
+    ) -> None:
         self.serverName = serverName
+        self._clock = clock
+        self._complained: dict[str, float] = {}
         self._topics = topics
         self._codec = codec
         self._counters = counters
         self._handlers: dict[str, Callable[[bytes], None]] = {}
 
-    def connect(self, clients: Clients, servers: Servers, channels: Channels, links: Links) -> None:
+    def connect(
+        self, clients: Clients, servers: Servers, channels: Channels, links: Links, membership: Membership
+    ) -> None:
         """Whom the packets concern. Until this is called, none may come."""
         self.healthChanged = links.healthChanged
         self.subscriptionFailed = links.subscriptionFailed
         self._clients = clients
         self._servers = servers
         self._channels = channels
+        self._membership = membership
         self._handlers = {
             self._topics.bridge: self._forServers,
+            self._topics.members: self._forMembership,
             self._topics.privateSocket: self._forSockets,
             self._topics.broadcast: self._forAll,
         }
@@ -62,16 +82,30 @@ class Inbox:
             else:
                 self._forApplication(channel, packet)
         except PacketError as fault:
-            self._counters["bus_packets_malformed"] += 1
-            _log.debug(
-                "{server}: dropped a packet on {channel}: {fault}",
-                server=self.serverName,
-                channel=shown(channel),
-                fault=fault,
-            )
+            self._counters[_COUNTERS[fault.cause]] += 1
+            self._complain(channel, fault)
+
+    def _complain(self, channel: str, fault: PacketError) -> None:
+        """Once a minute for each cause: a peer with another setting may send thousands each second."""
+        now = self._clock.seconds()
+        if now - self._complained.get(fault.cause, -inf) < COMPLAINT_INTERVAL:
+            return
+        self._complained[fault.cause] = now
+        _log.warn(
+            "{server}: dropped a packet on {channel} from {sender}: {fault} (The log says it once a minute; {counter} "
+            "says how often.)",
+            server=self.serverName,
+            channel=shown(channel),
+            sender=shown(fault.sender) if fault.sender else "somebody unknown",
+            fault=fault,
+            counter=_COUNTERS[fault.cause],
+        )
 
     def _forServers(self, packet: bytes) -> None:
         self._servers.received(self._codec.decode(Bridge, packet).data)
+
+    def _forMembership(self, packet: bytes) -> None:
+        self._membership.received(self._codec.decode(Presence, packet))
 
     def _forSockets(self, packet: bytes) -> None:
         found = self._codec.decode(ForSockets, packet)

@@ -4,6 +4,7 @@ What this node puts on the bus.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,11 +21,18 @@ class Outbox:
     @ivar serverName: what this node signs its packets with.
     """
 
-    def __init__(self, serverName: str, link: IBusLink, codec: PacketCodec, counters: Counters) -> None:
+    def __init__(
+        self, serverName: str, link: IBusLink, codec: PacketCodec, counters: Counters, forAll: Iterable[str]
+    ) -> None:
+        """
+        @param forAll: the channels that every server hears.
+        """
         self.serverName = serverName
         self.codec = codec
         self._link = link
         self._counters = counters
+        self._forAll = frozenset(forAll)
+        self._audience: Callable[[], int] = lambda: 0
 
     @property
     def isAlone(self) -> bool:
@@ -35,19 +43,38 @@ class Outbox:
         """Who is on the bus, or C{None} where the bus cannot tell."""
         return self._link.serverNames()  # type: ignore[no-any-return]
 
-    def publish(self, channel: str, packet: Packet) -> None:
+    @property
+    def isHealthy(self) -> bool:
+        """Whether this node hears everything that others publish, and can publish itself."""
+        return bool(self._link.isHealthy)
+
+    def countAudience(self, audience: Callable[[], int]) -> None:
         """
+        @param audience: how many servers must hear what is on the cluster's own channels, this one included, as far as
+            it knows.
+        """
+        self._audience = audience
+
+    def publish(self, channel: str, packet: Packet) -> bool:
+        """
+        @return: whether the bus has taken it.
         @raise TypeError: a payload holds something that the bus has no form for.
         """
         encoded = self.codec.encode(packet)
         self._counters["bus_packets_published"] += 1
-        self._link.publish(channel, encoded)
+        return bool(self._link.publish(channel, encoded, self._audience() if channel in self._forAll else 0))
 
-    def publishCounted(self, channel: str, mapping: dict[str, Any]) -> Deferred[int]:
+    def publishCounted(self, channel: str, packet: Packet | dict[str, Any]) -> Deferred[int]:
         """
-        @return: fires with the number of subscribers that got it.
-        @raise TypeError: the mapping holds something that the bus has no form for.
+        @return: fires with the number of subscribers that got it; fails with
+            L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if it was dropped, or nobody can tell.
+        @raise TypeError: the packet holds something that the bus has no form for.
         """
-        encoded = self.codec.encode(mapping)
+        encoded = self.codec.encode(packet)
         self._counters["bus_packets_published"] += 1
-        return self._link.publishCounted(channel, encoded)
+        published: Deferred[int] = self._link.publishCounted(channel, encoded)
+        return published.addCallback(self._heard, self._audience()) if channel in self._forAll else published
+
+    def _heard(self, count: int, expected: int) -> int:
+        self._counters["bus_unheard"] += max(0, expected - count)
+        return count

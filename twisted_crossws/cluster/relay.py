@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.cluster.gathered import Replies
 from twisted_crossws.cluster.servers import Servers
+from twisted_crossws.errors import BusUnavailable, CrossWSError, NoSuchServer, RemoteError, ServerLost
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.dispatch import Relay
 from twisted_crossws.state.sockets import Socket
@@ -51,9 +52,7 @@ class Relaying:
         if relay.to in replies.byServer:
             self._reply(socket, encodeReply(callbackId, replies.byServer[relay.to]))
         elif socket.speaksErrors and relay.to in replies.errors:
-            error = replies.errors[relay.to]
-            code = getattr(error, "code", "no_such_server")
-            self._reply(socket, encodeErrorReply(callbackId, code, getattr(error, "message", str(error))))
+            self._reply(socket, encodeErrorReply(callbackId, *_codeAndMessage(replies.errors[relay.to])))
 
     def _reply(self, socket: Socket, text: bytes) -> None:
         sent = socket.sendReply(text)
@@ -61,3 +60,13 @@ class Relaying:
 
     def _failed(self, failure: Failure) -> None:
         _log.failure("the answer to a relayed question could not be passed on", failure=failure)
+
+
+#: What a client is told of a server that did not get to answer.
+_CODES = {NoSuchServer: "no_such_server", ServerLost: "server_lost", BusUnavailable: "bus_unavailable"}
+
+
+def _codeAndMessage(error: CrossWSError) -> tuple[str, str]:
+    if isinstance(error, RemoteError):
+        return error.code, error.message
+    return _CODES[type(error)], str(error)

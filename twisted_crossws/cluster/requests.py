@@ -64,16 +64,23 @@ class Requests:
         return len(self._waiting)
 
     def begin(
-        self, event: str, targets: Iterable[str], expected: int | None, timeout: float, onReply: OnReply | None
+        self,
+        event: str,
+        targets: Iterable[str],
+        expected: int | None,
+        timeout: float,
+        onReply: OnReply | None,
+        replyElsewhere: bool = False,
     ) -> Waiting:
         """
         @param targets: who is asked, as far as that is known.
         @param expected: how many replies end the wait; C{None}: as many as there are targets.
         @param timeout: seconds.
+        @param replyElsewhere: the reply may go past this server, so that its absence is nothing to count.
         """
         self._lastId += 1
         requestId = f"{self._idPrefix}{self._lastId}"
-        timer = self._clock.callLater(timeout, self._timedOut, requestId, event, timeout)
+        timer = self._clock.callLater(timeout, self._timedOut, requestId, event, timeout, replyElsewhere)
         waiting = Waiting(requestId, Gathered(requestId, targets, expected), onReply, timer)
         waiting.done = Deferred(lambda _: self._cancelled(requestId))
         self._waiting[requestId] = waiting
@@ -91,6 +98,18 @@ class Requests:
     def unreachable(self, requestId: str, name: str, error: CrossWSError) -> None:
         """From this one no reply will come."""
         self._reply(requestId, lambda gathered: gathered.unreachable(name, error))
+
+    def lost(self, name: str, error: CrossWSError) -> None:
+        """No reply will come from this one, to any call."""
+        for requestId, waiting in list(self._waiting.items()):
+            if waiting.gathered.waitsFor(name):
+                self.unreachable(requestId, name, error)
+
+    def notCarried(self, requestId: str, own: str, error: CrossWSError) -> None:
+        """The question did not leave this server: from nobody else a reply will come."""
+        waiting = self._waiting.get(requestId)
+        for name in waiting.gathered.others(own) if waiting is not None else ():
+            self.unreachable(requestId, name, error)
 
     def settle(self, requestId: str) -> None:
         """End the call if nothing is waited for: also one that had nobody to ask."""
@@ -132,8 +151,8 @@ class Requests:
     def _cancelled(self, requestId: str) -> None:
         self.forget(requestId)
 
-    def _timedOut(self, requestId: str, event: str, timeout: float) -> None:
-        self._counters["calls_timed_out"] += 1
+    def _timedOut(self, requestId: str, event: str, timeout: float, replyElsewhere: bool) -> None:
+        self._counters["calls_timed_out"] += not replyElsewhere
         waiting = self._waiting[requestId]
         error = CallTimeout(f"Not every reply to {event!r} came within {timeout:g} seconds.")
         waiting.tell(waiting.gathered.timedOut(error))

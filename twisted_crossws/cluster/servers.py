@@ -8,18 +8,21 @@ from collections.abc import Iterable
 from typing import Any
 
 from msgspec import UNSET
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from twisted_crossws.cluster.answering import Answering, Asker, ServerMessage
+from twisted_crossws.cluster.askers import ClientAsker, RemoteAsker, SelfAsker
 from twisted_crossws.cluster.gathered import Replies
+from twisted_crossws.cluster.membership import Membership
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.requests import OnReply, Requests, Waiting
-from twisted_crossws.errors import CallTimeout, NoSuchServer, RemoteError
+from twisted_crossws.errors import BusUnavailable, CallTimeout, CrossWSError, NoSuchServer, RemoteError, ServerLost
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.listeners import Listeners, checkEvent
-from twisted_crossws.wire.frames import encodeErrorReply, encodeReply
-from twisted_crossws.wire.packets import REPLY_EVENT, Bridge, ForSockets, ReplyFault, ReplyTo, ServerEvent
+from twisted_crossws.state.members import ServerInfo
+from twisted_crossws.wire.packets import Bridge, ReplyTo, ServerEvent
 from twisted_crossws.wire.topics import Topics
 
 #: Seconds that a call waits by default.
@@ -35,17 +38,61 @@ class Servers(Listeners):
     """
 
     def __init__(
-        self, *, outbox: Outbox, topics: Topics, clock: IReactorTime, counters: Counters, incarnation: str
+        self,
+        *,
+        outbox: Outbox,
+        membership: Membership,
+        topics: Topics,
+        clock: IReactorTime,
+        counters: Counters,
+        incarnation: str,
     ) -> None:
         """
         @param incarnation: what tells this life of the server from earlier ones of the same name.
         """
         super().__init__()
         self._outbox = outbox
+        self._membership = membership
         self._topics = topics
         self._clock = clock
         self._counters = counters
         self._requests = Requests(clock, counters, f"{outbox.serverName[-6:]}-{incarnation}-")
+        membership.onDown(self._gone)
+
+    def names(self) -> frozenset[str]:
+        """All servers that are known to be alive, this one included. Node.js peers announce nothing, and are not."""
+        return self._membership.names()
+
+    def alive(self, name: str) -> bool:
+        """Whether that server is known to be alive."""
+        return name in self._membership.names()
+
+    def info(self, name: str) -> ServerInfo | None:
+        """What that server says of itself; C{None} if it is not known to be alive."""
+        return self._membership.info(name)
+
+    def whenServers(
+        self, count: int, role: str | None = None, timeout: float | None = None
+    ) -> Deferred[frozenset[str]]:
+        """
+        Wait for others.
+
+        @param count: how many there must be, this one included.
+        @param role: count those of this role only.
+        @param timeout: seconds.
+        @return: fires with their names, at once if they are there; fails with L{CallTimeout}. Cancelling it ends the
+            wait.
+        """
+        waiting = self._membership.when(count, role)
+        if timeout is None:
+            return waiting
+
+        def late(result: Any, seconds: float) -> Any:
+            if isinstance(result, Failure) and result.check(CancelledError):
+                raise CallTimeout(f"There were not {count} servers within {seconds:g} seconds.")
+            return result
+
+        return waiting.addTimeout(timeout, self._clock, late)
 
     def emit(
         self,
@@ -101,8 +148,9 @@ class Servers(Listeners):
         Ask one server.
 
         @param to: its name.
-        @return: fires with the payload of its reply; fails with L{CallTimeout}, L{RemoteError}, or L{NoSuchServer}
-            where the bus can tell.
+        @return: fires with the payload of its reply; fails with L{CallTimeout}, L{RemoteError}, L{ServerLost} if
+            it had announced itself and is gone, L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if the
+            question was not carried, or L{NoSuchServer} where the bus can tell.
         @raise TypeError: as L{emit}, or C{to} is not a name.
         """
         if not (isinstance(to, str) and to):
@@ -161,9 +209,9 @@ class Servers(Listeners):
         replyTo: ReplyTo | None = None,
     ) -> Waiting:
         targets = _targets(event, to)
-        own, known = self._outbox.serverName, self._outbox.serverNames()
-        asked = [name for name in targets or sorted(known or (own,)) if not (exceptSelf and name == own)]
-        waiting = self._requests.begin(event, asked, expected, timeout, onReply)
+        own = self._outbox.serverName
+        asked = [name for name in targets or sorted(self.names()) if not (exceptSelf and name == own)]
+        waiting = self._requests.begin(event, asked, expected, timeout, onReply, replyTo is not None)
         deadline = (self._clock.seconds() + timeout) * 1000
         message = ServerEvent(
             event, own, payload, targets, callbackId=waiting.requestId, replyTo=replyTo, deadline=deadline
@@ -173,23 +221,48 @@ class Servers(Listeners):
         except BaseException:
             self._requests.forget(waiting.requestId)
             raise
-        if known is not None:
-            for name in asked:
-                if name not in known:
-                    error = NoSuchServer(f"There is no server named {name!r}.")
-                    self._requests.unreachable(waiting.requestId, name, error)
+        for name in asked:
+            if (fault := self._faultOf(name)) is not None:
+                self._requests.unreachable(waiting.requestId, name, fault)
         self._requests.settle(waiting.requestId)
         return waiting
+
+    def _faultOf(self, name: str) -> CrossWSError | None:
+        """Why no reply can come from that server, if that is known already."""
+        known = self._outbox.serverNames()
+        if known is not None and name not in known:
+            return NoSuchServer(f"There is no server named {name!r}.")
+        if self._membership.isGone(name):
+            return ServerLost(f"The server {name!r} is gone.")
+        return None
+
+    def _gone(self, name: str, reason: str) -> None:
+        """No reply will come from that server."""
+        self._requests.lost(name, ServerLost(f"The server {name!r} is gone ({reason}) before it replied."))
 
     def _send(self, message: ServerEvent, exceptSelf: bool) -> None:
         own, targets = self._outbox.serverName, message.targetServer
         if not self._outbox.isAlone and targets != [own]:
-            self._outbox.publish(self._topics.bridge, Bridge(message))
+            self._publish(message)
         if not exceptSelf and (not targets or own in targets):
             asker = (
-                Asker() if message.callbackId is None else _SelfAsker(self._outbox, self._requests, message.callbackId)
+                Asker() if message.callbackId is None else SelfAsker(self._outbox, self._requests, message.callbackId)
             )
             self._serve(message, self._outbox.codec.copy(message.payload), asker)
+
+    def _publish(self, message: ServerEvent) -> None:
+        if message.callbackId is None:
+            self._outbox.publish(self._topics.bridge, Bridge(message))
+        else:
+            sent = self._outbox.publishCounted(self._topics.bridge, Bridge(message))
+            sent.addErrback(self._notCarried, message.callbackId)
+
+    def _notCarried(self, failure: Failure, requestId: str) -> None:
+        """The bus did not carry a question, or cannot tell: nobody but this server itself will reply."""
+        failure.trap(BusUnavailable)
+        self._counters["calls_undeliverable"] += 1
+        fault = BusUnavailable(failure.getErrorMessage())
+        self._requests.notCarried(requestId, self._outbox.serverName, fault)
 
     def _serve(self, message: ServerEvent, payload: Any, asker: Asker) -> None:
         asked = ServerMessage(message.event, payload, message.senderServer, message.callbackId)
@@ -204,9 +277,9 @@ class Servers(Listeners):
 
     def _askerOf(self, message: ServerEvent) -> Asker:
         if message.replyTo is not None:
-            return _ClientAsker(self._outbox, self._topics, message.replyTo)
+            return ClientAsker(self._outbox, self._topics, message.replyTo)
         if message.callbackId is not None:
-            return _RemoteAsker(self._outbox, self._topics, message)
+            return RemoteAsker(self._outbox, self._topics, message)
         return Asker()
 
     def _replyReceived(self, message: ServerEvent) -> None:
@@ -218,63 +291,6 @@ class Servers(Listeners):
         else:
             payload = None if message.payload is UNSET else message.payload
             self._requests.replied(message.callbackId, message.senderServer, payload)
-
-
-class _SelfAsker(Asker):
-    """This node asked itself."""
-
-    def __init__(self, outbox: Outbox, requests: Requests, requestId: str) -> None:
-        self._outbox = outbox
-        self._requests = requests
-        self._requestId = requestId
-
-    def reply(self, value: Any) -> None:
-        self._requests.replied(self._requestId, self._outbox.serverName, self._outbox.codec.copy(value))
-
-    def error(self, code: str, message: str) -> None:
-        self._requests.failed(self._requestId, self._outbox.serverName, RemoteError(code, message))
-
-
-class _RemoteAsker(Asker):
-    """Another server asked, and waits for a packet."""
-
-    def __init__(self, outbox: Outbox, topics: Topics, asked: ServerEvent) -> None:
-        self._outbox = outbox
-        self._topics = topics
-        self._asked = asked
-
-    def reply(self, value: Any) -> None:
-        self._publish(payload=value)
-
-    def error(self, code: str, message: str) -> None:
-        # A Node.js peer would take an error for a reply of nothing. Only our own requests have a deadline.
-        if self._asked.deadline is not None:
-            self._publish(error=ReplyFault(code, message))
-
-    def _publish(self, **content: Any) -> None:
-        own, callbackId = self._outbox.serverName, self._asked.callbackId
-        reply = ServerEvent(REPLY_EVENT, own, targetServer=[], callbackId=callbackId, isCallback=True, **content)
-        self._outbox.publish(self._topics.bridge, Bridge(reply))
-
-
-class _ClientAsker(Asker):
-    """A client asked through another server, and gets the finished frame."""
-
-    def __init__(self, outbox: Outbox, topics: Topics, replyTo: ReplyTo) -> None:
-        self._outbox = outbox
-        self._topics = topics
-        self._replyTo = replyTo
-
-    def reply(self, value: Any) -> None:
-        self._publish(encodeReply(self._replyTo.callbackId, value))
-
-    def error(self, code: str, message: str) -> None:
-        if self._replyTo.v >= 2:
-            self._publish(encodeErrorReply(self._replyTo.callbackId, code, message))
-
-    def _publish(self, frame: bytes) -> None:
-        packet = ForSockets(frame.decode(), socketId=self._replyTo.socketId, senderServer=self._outbox.serverName)
-        self._outbox.publish(self._topics.privateSocket, packet)
 
 
 def _targets(event: str, to: str | Iterable[str]) -> list[str]:

@@ -30,7 +30,9 @@ MEANINGS = {
     "clients_oversized": "clients closed with 1009: a frame or message was too big",
     "clients_faulty": "clients closed with 1002 or 1007: they broke the protocol",
     "clients_background": "clients cut: too long in the background",
-    "bus_packets_malformed": "packets from the bus that could not be read, dropped",
+    "bus_packets_unreadable": "packets from the bus that are not in the encoding of the cluster, dropped",
+    "bus_packets_malformed": "packets from the bus that lack what their channel needs, dropped",
+    "bus_packets_oversized": "packets from the bus that are too large, dropped",
     "bus_packets_received": "packets from the bus",
     "bus_packets_published": "packets given to the bus",
     "bus_confirmed": "of these, those that a Redis confirmed",
@@ -47,6 +49,9 @@ MEANINGS = {
     "calls_sent": "calls to servers, with a reply wanted",
     "calls_timed_out": "of these, those that ended by their time-out",
     "calls_expired": "calls from servers that came after their deadline, dropped",
+    "calls_undeliverable": "calls to servers that the bus did not carry",
+    "servers_lost": "servers that were gone without a goodbye",
+    "names_contested": "signs of life of another server with this node's own name",
     "replies_late": "replies of servers that nobody waits for any more, dropped",
 }
 

@@ -7,6 +7,7 @@ A packet is one map, as MessagePack or as JSON; every node of a cluster has the 
     ws:broadcast        ForAll       {data: FRAME, senderServer}
     ws:<namespace>      ForRoom      {data: FRAME, roomNamespace, roomId, senderServer, excludeSocketIds}
     csbp:server_bridge  Bridge       {data: ServerEvent}
+    csbp:members        Presence     a sign of life, ours alone
     anything else       a map, the application's own
 
 Peers may send keys that are not known here; they are ignored.
@@ -14,7 +15,8 @@ Peers may send keys that are not known here; they are ignored.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -95,8 +97,36 @@ class Bridge(msgspec.Struct):
     data: ServerEvent
 
 
-Packet = ForSockets | ForAll | ForRoom | Bridge
-_P = TypeVar("_P", ForSockets, ForAll, ForRoom, Bridge, dict[str, Any])
+class Presence(msgspec.Struct, omit_defaults=True):
+    """
+    What a server says of itself to others of its kind. Node.js peers neither send nor hear it.
+
+    @ivar kind: C{claim}: it wants to come in, under a name that it takes for free; C{taken}: the sender has the name
+        that the incarnation C{to} claims; C{hello}: a sign of life, and others are asked for theirs; C{here}: a sign
+        of life; C{bye}: it leaves.
+    @ivar incarnation: what tells this life of the server from earlier ones of the same name.
+    @ivar since: Unix time in seconds at which this life began.
+    """
+
+    kind: Literal["claim", "taken", "hello", "here", "bye"]
+    senderServer: str
+    incarnation: str
+    since: float
+    role: str = ""
+    tags: tuple[str, ...] = ()
+    address: str = ""
+    version: str = ""
+    clients: int = 0
+    to: str = ""
+
+
+Packet = ForSockets | ForAll | ForRoom | Bridge | Presence
+_P = TypeVar("_P", ForSockets, ForAll, ForRoom, Bridge, Presence, dict[str, Any])
+
+#: Bytes of the largest packet that is read. It must hold the largest message of a client, and a list of those
+#: whom it is for.
+MAX_PACKET_SIZE = 16 * 1_048_576
+
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -114,8 +144,11 @@ class PacketCodec:
         encoder = msgspec.msgpack.Encoder() if compression else msgspec.json.Encoder()
         self._encode = encoder.encode
         decoder: Any = msgspec.msgpack.Decoder if compression else msgspec.json.Decoder
-        self._decoders: dict[Any, Any] = {kind: decoder(kind).decode for kind in (ForSockets, ForAll, ForRoom, Bridge)}
+        self._decoders: dict[Any, Any] = {
+            kind: decoder(kind).decode for kind in (ForSockets, ForAll, ForRoom, Bridge, Presence)
+        }
         self._decoders[dict] = decoder(dict[str, Any]).decode
+        self._decodeAny: Callable[[bytes], Any] = decoder().decode
 
     def encode(self, packet: Packet | dict[str, Any]) -> bytes:
         """
@@ -126,15 +159,23 @@ class PacketCodec:
     def decode(self, kind: type[_P], packet: bytes) -> _P:
         """
         @param kind: what the channel carries: one of the classes above, or C{dict} for the application's own.
-        @raise PacketError: it is not that.
+        @raise PacketError: it is not that, or is larger than L{MAX_PACKET_SIZE}.
         """
+        if len(packet) > MAX_PACKET_SIZE:
+            says = f"The packet has {len(packet)} bytes, and more than {MAX_PACKET_SIZE} are not read."
+            raise PacketError("oversized", says)
         try:
             return self._decoders[kind](packet)  # type: ignore[no-any-return]
         except _UNREADABLE as fault:
-            raise PacketError(
-                f"The packet is not a {kind.__name__} in {self._format} ({fault}); "
-                "every node of a cluster must have the same setting of compression."
-            ) from None
+            raise self._error(kind, packet, fault) from None
+
+    def _error(self, kind: type, packet: bytes, fault: Exception) -> PacketError:
+        try:
+            found = self._decodeAny(packet)
+        except _UNREADABLE as unreadable:
+            says = f"The packet is not {self._format} ({unreadable}); all nodes of a cluster need the same compression."
+            return PacketError("unreadable", says)
+        return PacketError("malformed", f"The packet is no {kind.__name__}: {fault}.", _sender(found))
 
     def copy(self, value: Any) -> Any:
         """
@@ -144,3 +185,14 @@ class PacketCodec:
         @raise TypeError: it holds something that the bus has no form for.
         """
         return self.decode(dict, self.encode({"v": value}))["v"]
+
+
+def _sender(found: Any) -> str:
+    """Who signed a packet that is otherwise malformed, if that can be told."""
+    for _ in range(2):
+        if not isinstance(found, dict):
+            break
+        if isinstance(sender := found.get("senderServer"), str):
+            return sender
+        found = found.get("data")
+    return ""

@@ -4,6 +4,7 @@ The names of channels on the bus (wire section 2).
 ::
 
     csbp:server_bridge    events between servers, and their replies
+    csbp:members          signs of life of servers, ours alone
     ws:private_socket     a frame for one or some sockets
     ws:broadcast          a frame for every client
     ws:<roomNamespace>    a frame for a room
@@ -18,6 +19,7 @@ class Topics:
     The channel names of one cluster; every node of it has the same two prefixes.
 
     @ivar bridge: where servers talk to each other.
+    @ivar members: where servers tell each other that they are alive.
     @ivar privateSocket: where frames for single sockets go.
     @ivar broadcast: where frames for everyone go.
     """
@@ -34,6 +36,7 @@ class Topics:
         self._roomPrefix = roomPrefix
         self._bridgePrefix = bridgePrefix
         self.bridge = bridgePrefix + "server_bridge"
+        self.members = bridgePrefix + "members"
         self.privateSocket = roomPrefix + "private_socket"
         self.broadcast = roomPrefix + "broadcast"
         self._taken = frozenset((self.bridge, self.privateSocket, self.broadcast))

@@ -1,0 +1,72 @@
+"""
+How a server comes into its cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.python.failure import Failure
+
+from twisted_crossws.cluster.membership import Membership
+from twisted_crossws.cluster.subscriptions import Subscriptions
+
+
+class Joining:
+    """
+    First it hears what servers say of themselves, and claims its name. Once that is its own, it hears everything else;
+    and once it hears that, it says that it is here. While the bus is away, each step waits.
+    """
+
+    def __init__(
+        self, membership: Membership, subscriptions: Subscriptions, channel: str, refused: Callable[[Failure], Any]
+    ) -> None:
+        """
+        @param channel: what servers announce themselves on.
+        @param refused: called with the failure if the name is taken; what it returns is waited for before anybody
+            else is told.
+        """
+        self._membership = membership
+        self._subscriptions = subscriptions
+        self._channel = channel
+        self._refused = refused
+        self._outcome: Failure | None = None
+        self._isDecided = False
+        self._waiting: list[Deferred[None]] = []
+
+    def start(self, channels: Iterable[str]) -> None:
+        """
+        @param channels: everything that this server hears from the start.
+        """
+        names = list(channels)
+        steps = self._subscriptions.want(self._channel)
+        steps.addCallback(lambda _: self._membership.claim())
+        steps.addCallback(lambda _: gatherResults([self._subscriptions.want(name) for name in names]))
+        steps.addCallback(lambda _: self._membership.join())
+        steps.addErrback(self._failed).addBoth(self._decided)
+
+    def when(self) -> Deferred[None]:
+        """
+        @return: fires when this server is a member; fails if it was refused.
+        """
+        waiting: Deferred[None] = Deferred()
+        if self._isDecided:
+            waiting.callback(self._outcome)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def _decided(self, outcome: Failure | None) -> None:
+        self._outcome, self._isDecided = outcome, True
+        for waiting in self._waiting:
+            waiting.callback(outcome)
+
+    def _failed(self, failure: Failure) -> Any:
+        if failure.check(CancelledError):
+            return failure  # The node stops before it has come in.
+        told: Deferred[Any] = Deferred()
+        told.addCallback(lambda _: self._refused(failure)).addCallback(lambda _: failure)
+        told.callback(None)
+        return told

@@ -1,0 +1,234 @@
+"""
+Who else is in the cluster: servers announce themselves, and notice when one is gone.
+
+A server says C{hello} when it has come, and whenever it may have missed something; every other answers with C{here},
+which it also says by itself each C{announce_interval}. When it stops, it says C{bye}. Who was silent for
+C{lost_after} is gone, and comes back with its next sign of life. Node.js peers do none of this, and are in no list.
+
+While this server is deaf itself (the bus is not healthy, or the process was frozen) the silence of others says nothing,
+and is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import asdict
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from twisted_crossws.cluster.claim import NameClaim
+from twisted_crossws.cluster.outbox import Outbox
+from twisted_crossws.config import NodeConfig
+from twisted_crossws.interfaces import HealthChange
+from twisted_crossws.state.awaited import Awaited
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.lifecycle import Lifecycle
+from twisted_crossws.state.members import Members, ServerInfo
+from twisted_crossws.wire.packets import Presence
+
+_log = Logger()
+
+#: Seconds between two looks for servers that have become silent.
+LOOK_INTERVAL = 0.5
+
+#: A server that is gone is remembered for so many times C{lost_after}: who calls it is told at once.
+DEPARTED_FOR = 10
+
+#: Called with the name of a server that is gone, and why.
+OnDown = Callable[[str, str], None]
+
+
+class Membership:
+    """
+    The other servers, and this one's place among them.
+
+    @ivar isJoined: whether this server is a member: its name is its own, as far as it can know.
+    """
+
+    def __init__(
+        self,
+        describe: Callable[[], ServerInfo],
+        *,
+        outbox: Outbox,
+        channel: str,
+        clock: IReactorTime,
+        counters: Counters,
+        lifecycle: Lifecycle,
+        options: NodeConfig,
+    ) -> None:
+        """
+        @param describe: what this server says of itself now.
+        @param channel: what servers announce themselves on.
+        """
+        self.isJoined = False
+        self._describe = describe
+        self._me = describe()
+        self._outbox = outbox
+        self._channel = channel
+        self._clock = clock
+        self._counters = counters
+        self._lifecycle = lifecycle
+        self._lostAfter = options.lost_after
+        self._announceInterval = options.announce_interval
+        self._members = Members(options.lost_after * DEPARTED_FOR)
+        self._awaited = Awaited()
+        self._claim = NameClaim(self._me, self._say, clock, counters, lifecycle)
+        self._onDown: OnDown = lambda name, reason: None
+        self._lastLook = 0.0
+        self._loops = [self._looping(self._announce), self._looping(self._look)]
+
+    def onDown(self, listener: OnDown) -> None:
+        """The one to tell when a server is gone, before the application is told."""
+        self._onDown = listener
+
+    def claim(self) -> Deferred[None]:
+        """
+        Claim this server's name. The channel must be subscribed already.
+
+        @return: fires when nobody else has it; fails with L{NameTaken<twisted_crossws.errors.NameTaken>}.
+        """
+        # A bus that knows its servers has refused a name that is taken.
+        return self._claim.make() if self._outbox.serverNames() is None else succeed(None)
+
+    def join(self) -> None:
+        """Be a member. Everything that a server hears must be subscribed already."""
+        self.isJoined = True
+        self._lastLook = self._clock.seconds()
+        announcing, looking = self._loops
+        announcing.start(self._announceInterval, now=False)
+        looking.start(LOOK_INTERVAL, now=False)
+        self._say("hello")
+        self._awaited.changed(self._all())
+
+    def leave(self) -> None:
+        """Say goodbye, and hear nothing more."""
+        self._claim.withdraw()
+        self._awaited.cancel()
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        if self.isJoined:
+            self.isJoined = False
+            self._say("bye")
+
+    def count(self) -> int:
+        """How many servers have announced themselves, this one included."""
+        return len(self._members) + 1
+
+    def names(self) -> frozenset[str]:
+        """All servers that are known to be alive, this one included."""
+        known = self._outbox.serverNames()
+        return frozenset(info.name for info in self._all()) if known is None else known
+
+    def info(self, name: str) -> ServerInfo | None:
+        """What a living server says of itself; C{None} for one that is not known to be alive."""
+        return self._describe() if name == self._me.name else self._members.get(name)
+
+    def isGone(self, name: str) -> bool:
+        """Whether that server had announced itself, and is gone."""
+        return self._members.isDeparted(name)
+
+    def when(self, count: int, role: str | None) -> Deferred[frozenset[str]]:
+        """
+        @return: fires as soon as there are so many servers, this one included, of a role where one is given, with
+            their names.
+        """
+        return self._awaited.add(count, role, self._all())
+
+    def healthChanged(self, change: HealthChange) -> None:
+        """If this server hears again, it asks what it has missed."""
+        if change.healthy and change.role == "subscriber" and self.isJoined:
+            self._members.excuse(self._clock.seconds())
+            self._say("hello")
+
+    def received(self, said: Presence) -> None:
+        """A server has said something, perhaps this one itself."""
+        if said.incarnation == self._me.incarnation:
+            return
+        if said.senderServer == self._me.name:
+            self._claim.heard(said)
+        elif said.kind == "bye":
+            gone = self._members.left(said.senderServer, said.incarnation, self._clock.seconds())
+            if gone is not None:
+                self._down(gone, "left")
+        elif said.kind in ("hello", "here"):
+            self._isAlive(said)
+
+    def _isAlive(self, said: Presence) -> None:
+        info = _infoOf(said)
+        former, isNew = self._members.heard(info, self._clock.seconds())
+        if former is not None:
+            self._down(former, "restarted")
+        if isNew:
+            _log.info("{me}: {name} is here, at {at}", me=self._me.name, name=info.name, at=info.address)
+            self._lifecycle.fire("serverUp", info.name)
+            self._awaited.changed(self._all())
+        if said.kind == "hello" and self.isJoined:
+            self._say("here")
+
+    def _down(self, info: ServerInfo, reason: str) -> None:
+        _log.info("{me}: {name} is gone: it {reason}", me=self._me.name, name=info.name, reason=_WORDS[reason])
+        self._onDown(info.name, reason)
+        self._lifecycle.fire("serverDown", info.name, reason)
+
+    def _announce(self) -> None:
+        self._say("here")
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        wasFrozen = now - self._lastLook >= self._lostAfter
+        self._lastLook = now
+        if wasFrozen or not self._outbox.isHealthy:
+            self._members.excuse(now)
+        if wasFrozen:
+            # The others have taken this one for lost. They hear that it is not, and say what they are.
+            self._say("hello")
+        for info in self._members.silent(now, self._lostAfter):
+            self._counters["servers_lost"] += 1
+            self._down(info, "lost")
+
+    def _say(self, kind: Any, to: str = "") -> None:
+        if not self._outbox.isAlone:
+            me = self._describe()
+            self._outbox.publish(
+                self._channel,
+                Presence(
+                    kind,
+                    me.name,
+                    me.incarnation,
+                    me.since,
+                    me.role,
+                    me.tags,
+                    me.address,
+                    me.version,
+                    me.clients,
+                    to,
+                ),
+            )
+
+    def _all(self) -> list[ServerInfo]:
+        return [self._describe(), *self._members]
+
+    def _looping(self, function: Callable[[], None]) -> LoopingCall:
+        def run() -> None:
+            try:
+                function()
+            except Exception:
+                _log.failure("{me}: the watch over other servers failed, and goes on", me=self._me.name)
+
+        loop = LoopingCall(run)
+        loop.clock = self._clock
+        return loop
+
+
+_WORDS = {"left": "said goodbye", "lost": "has not been heard for too long", "restarted": "was started again"}
+
+
+def _infoOf(said: Presence) -> ServerInfo:
+    about = asdict(said)
+    del about["kind"], about["to"]
+    return ServerInfo(about.pop("senderServer"), **about)

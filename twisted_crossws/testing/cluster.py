@@ -1,0 +1,236 @@
+"""
+Nodes of one process that behave as if each were a machine of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
+
+from twisted_crossws.bus.memory import MemoryBus, MemoryLink
+from twisted_crossws.config import Config
+from twisted_crossws.errors import BusUnavailable
+from twisted_crossws.interfaces import HealthChange, IBusReceiver
+from twisted_crossws.node import Node
+from twisted_crossws.testing.peer import FakePeer
+
+
+class MemoryCluster:
+    """
+    Nodes on one bus, started. As on a bus between machines, they know each other by what they say of themselves.
+
+    Each has a clock of its own; L{advance} turns all of them together. A node that is frozen does nothing, and finds,
+    when it goes on, that time has jumped.
+    """
+
+    def __init__(self, names: Iterable[str] = (), *, config: Config | None = None) -> None:
+        """
+        @param names: of the nodes to begin with.
+        @param config: of every node.
+        """
+        self._config = config
+        self._now = 0.0
+        self._bus = _FaultyBus()
+        self._nodes: dict[str, Node] = {}
+        self._clocks: dict[str, Clock] = {}
+        self._frozen: set[str] = set()
+        self._peers: dict[str, list[FakePeer]] = {}
+        for name in names:
+            self._start(name)
+        # So long they wait whether somebody has their names already.
+        self.advance(1.0)
+
+    def __getitem__(self, name: str) -> Node:
+        return self._nodes[name]
+
+    def start(self, name: str) -> Node:
+        """One more node, or another life of one that was killed or stopped. It is a member a moment later."""
+        node = self._start(name)
+        self.advance()
+        return node
+
+    def peer(self, name: str, **options: Any) -> FakePeer:
+        """A client of that node. The options are those of L{FakePeer}. What it sends reaches a frozen node, too."""
+        peer = FakePeer(self[name], self._clocks[name], **options)
+        self._peers[name].append(peer)
+        return peer
+
+    def clock(self, name: str) -> Clock:
+        """The clock of a node, to be looked at; it is turned by L{advance}."""
+        return self._clocks[name]
+
+    def advance(self, seconds: float = 0.0) -> None:
+        """
+        Let everything arrive that is on its way, then let time pass, in such steps that each timer finds the others
+        done whose time came before.
+        """
+        until = self._now + seconds
+        self._turn()
+        while (due := min(self._dueTimes(), default=until)) <= until and due > self._now:
+            self._now = due
+            self._turn()
+        self._now = until
+        self._turn()
+
+    def kill(self, name: str) -> None:
+        """The process of a node ends as in a crash: without a word to anybody. Its clients lose their connections."""
+        self._bus.cut(name)
+        for peer in self._peers.pop(name):
+            peer.transport.loseConnection()
+        del self._nodes[name], self._clocks[name]
+        self._frozen.discard(name)
+
+    def freeze(self, name: str) -> None:
+        """A node does nothing any more, until it is thawed; what is sent to it waits."""
+        self._frozen.add(name)
+
+    def thaw(self, name: str) -> None:
+        """A frozen node goes on."""
+        self._frozen.discard(name)
+        self.advance()
+
+    def partition(self, *names: str, noticed: bool = True) -> None:
+        """
+        These nodes lose the bus: they hear nobody, and nobody hears them.
+
+        @param noticed: whether they know.
+        """
+        for name in names:
+            self._bus.part(name, noticed)
+
+    def heal(self) -> None:
+        """All nodes have the bus again."""
+        self._bus.heal()
+        self.advance()
+
+    def delay(self, seconds: float) -> None:
+        """What is published from now on takes so long."""
+        self._bus.latency = seconds
+
+    def stop(self) -> list[Deferred[None]]:
+        """Stop all nodes."""
+        stopping = [node.stopService() for node in self._nodes.values()]
+        self.advance(2.0)
+        return stopping
+
+    def _start(self, name: str) -> Node:
+        self._clocks[name] = clock = Clock()
+        clock.rightNow = self._now
+        self._peers[name] = []
+        self._nodes[name] = node = Node(name, self._bus, config=self._config, clock=clock)
+        node.startService()
+        return node
+
+    def _awake(self) -> list[Clock]:
+        return [clock for name, clock in self._clocks.items() if name not in self._frozen]
+
+    def _dueTimes(self) -> list[float]:
+        return [call.getTime() for clock in self._awake() for call in clock.getDelayedCalls()]
+
+    def _turn(self) -> None:
+        """Do what is due now, answers to answers too."""
+        for clock in self._awake():
+            clock.advance(max(0.0, self._now - clock.seconds()))
+        while any(due <= self._now for due in self._dueTimes()):
+            for clock in self._awake():
+                clock.advance(0)
+
+
+class _FaultyBus(MemoryBus):
+    """
+    A bus that leaves the process, as far as its nodes can tell.
+
+    @ivar latency: seconds that a packet takes.
+    """
+
+    leavesProcess = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latency = 0.0
+        self._all: dict[str, _FaultyLink] = {}
+
+    def attach(self, receiver: IBusReceiver, clock: IReactorTime, counters: dict[str, int]) -> MemoryLink:
+        link = _FaultyLink(self, receiver, clock, counters)
+        self._all[link.serverName] = link
+        return link
+
+    def add(self, link: MemoryLink) -> None:
+        """A bus between machines knows no names."""
+        self._links.append(link)
+
+    def cut(self, name: str) -> None:
+        self.remove(self._all.pop(name))
+
+    def part(self, name: str, noticed: bool) -> None:
+        self._all[name].part(noticed)
+
+    def heal(self) -> None:
+        for link in self._all.values():
+            link.heal()
+
+
+class _FaultyLink(MemoryLink):
+    """
+    @ivar isParted: it hears nobody, and nobody hears it.
+    """
+
+    def __init__(self, bus: _FaultyBus, receiver: IBusReceiver, clock: IReactorTime, counters: dict[str, int]) -> None:
+        super().__init__(bus, receiver, clock)
+        self.isParted = False
+        self._faulty = bus
+        self._node: Any = receiver
+        self._counters = counters
+        self._partedAt = 0.0
+
+    def serverNames(self) -> None:  # type: ignore[override]
+        return None
+
+    def publish(self, channel: str, packet: bytes, expected: int = 0) -> bool:
+        if self.isParted and not self.isHealthy:
+            self._counters["bus_dropped_full"] += 1
+            return False
+        if not self.isParted:
+            count = self._faulty.carry(channel, packet)
+            self._counters["bus_confirmed"] += 1
+            self._counters["bus_unheard"] += max(0, expected - count)
+        return True
+
+    def publishCounted(self, channel: str, packet: bytes) -> Deferred[int]:
+        if self.isParted:
+            self._counters["bus_dropped_full"] += 1
+            return fail(BusUnavailable("The bus is away, so the packet was dropped."))
+        self._counters["bus_confirmed"] += 1
+        return succeed(self._faulty.carry(channel, packet))
+
+    def isSubscribed(self, channel: str) -> bool:
+        return not self.isParted and super().isSubscribed(channel)
+
+    def deliver(self, channel: str, packet: bytes) -> None:
+        if self._faulty.latency:
+            self._clock.callLater(self._faulty.latency, super().deliver, channel, packet)
+        else:
+            super().deliver(channel, packet)
+
+    def part(self, noticed: bool) -> None:
+        self.isParted = True
+        self._partedAt = self._clock.seconds()
+        if noticed:
+            self._change(False, None)
+
+    def heal(self) -> None:
+        if self.isParted:
+            self.isParted = False
+            self._counters["bus_gaps"] += 1
+            self._change(True, self._clock.seconds() - self._partedAt)
+
+    def _change(self, healthy: bool, gap: float | None) -> None:
+        self.isHealthy = healthy
+        reason = "connected" if healthy else "connection lost"
+        for role in ("publisher", "subscriber"):
+            counts = {"publisher": int(healthy), "subscriber": int(healthy)}
+            self._node.healthChanged(HealthChange("memory", role, healthy, reason, counts, gap))
