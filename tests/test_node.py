@@ -563,6 +563,20 @@ class TestStopping:
         clock.advance(30)
         assert clock.getDelayedCalls() == []
 
+    def test_twice(self, node: Node, clock: Clock) -> None:
+        """A node that stops already is not stopped again: both who asked are told when it has."""
+        node.startService()
+        peer, _ = connect(node, clock)
+        peer.answersClose = False
+        closing: list[None] = []
+        node.lifecycle.on("serverClose", lambda: closing.append(None))
+        first, second = node.stopService(), node.stopService()
+        assert not first.called and not second.called
+        clock.pump([1.0, 0])
+        assert first.called and second.called and node.stopService().called
+        assert closing == [None]
+        assert clock.getDelayedCalls() == []
+
     def test_withoutServiceStart(self, node: Node, clock: Clock) -> None:
         """A node that was never started serves clients of this process all the same."""
         node.clients.on("ask", lambda socket, payload: "served")

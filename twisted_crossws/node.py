@@ -104,6 +104,7 @@ class Node(MultiService):
         self._incarnation = token_hex(6)
         self._since = time()
         self._everyone: set[Any] = set()
+        self._stopping: Deferred[None] | None = None
         self._makeCluster(memoryBus() if bus is None else bus, clock)
         self._makeEntrance(authenticate, clock)
         self._inbox.connect(self.clients, self.servers, self.channels, self.bus, self._membership)
@@ -198,6 +199,7 @@ class Node(MultiService):
 
     def startService(self) -> None:
         """Begin to join the cluster, start the services of the application, then listen."""
+        self._stopping = None
         self._link.start()
         self._joining.start([*self._ownChannels(), *self.rooms.presetChannels, *self.config.channels.subscribe])
         super().startService()
@@ -215,8 +217,21 @@ class Node(MultiService):
         """
         Accept nobody any more, close clients with 1001, stop the services of the application, leave the bus.
 
-        @return: fires when all is closed. Clients that do not answer are cut after L{STOP_TIMEOUT}.
+        @return: fires when all is closed. Clients that do not answer are cut after L{STOP_TIMEOUT}. A node that stops
+            already is not stopped again.
         """
+        if self._stopping is None:
+            self._stopping = self._stop()
+        told: Deferred[None] = Deferred()
+
+        def tell(result: Any) -> Any:
+            told.callback(result)
+            return result
+
+        self._stopping.addCallback(tell)
+        return told
+
+    def _stop(self) -> Deferred[None]:
         self.lifecycle.fire("serverClose")
         self._entrance.close()
         ports = maybeDeferred(self.ports.stopService)

@@ -4,6 +4,7 @@ C{twistd crossws}: from the command line to a running node.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -11,14 +12,17 @@ from typing import Any, NoReturn
 
 from msgspec.structs import replace
 from twisted.application.service import IService, MultiService
+from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.usage import Options as BaseOptions
 from zope.interface import implementer
 
 from twisted_crossws.bus.memory import memoryBus
 from twisted_crossws.config import Config, ServiceConfig
 from twisted_crossws.configfile import Source, readConfig
+from twisted_crossws.errors import NameTaken
 from twisted_crossws.node import Node
 from twisted_crossws.services.applications import Application, addApplication, checkOptions, findApplication
 from twisted_crossws.services.ports import ListenError, PortService
@@ -174,6 +178,20 @@ class CommandService(MultiService):
             self._cannotListen(fault)
         self._reactor.addSystemEventTrigger("before", "shutdown", _letSignalsKill)
         self._reactor.callWhenRunning(_log.info, "{server} is ready", server=self.node.serverName)
+        self._reactor.callWhenRunning(self._whenJoined)
+
+    def _whenJoined(self) -> None:
+        node = self.node
+        joining = node.whenJoined().addCallback(lambda _: _log.info("{server} has joined", server=node.serverName))
+        joining.addErrback(self._refused)
+
+    def _refused(self, failure: Failure) -> None:
+        failure.trap(NameTaken, CancelledError)
+        if failure.check(NameTaken):
+            print(failure.getErrorMessage(), file=sys.__stderr__)
+            # twistd has no other way to end a running process with a status of one's own.
+            atexit.register(_exitWithFailure)
+            self._reactor.stop()
 
     def _cannotListen(self, fault: ListenError) -> None:
         parent: Any = self._options.parent or {}
@@ -183,6 +201,11 @@ class CommandService(MultiService):
         if pidFile and os.path.exists(pidFile):
             os.remove(pidFile)
         _refuse([str(fault)])
+
+
+def _exitWithFailure() -> NoReturn:
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def _letSignalsKill() -> None:
