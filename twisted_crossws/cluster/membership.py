@@ -122,7 +122,7 @@ class Membership:
     def names(self) -> frozenset[str]:
         """All servers that are known to be alive, this one included."""
         known = self._outbox.serverNames()
-        return frozenset(info.name for info in self._all()) if known is None else known
+        return self._members.names() | {self._me.name} if known is None else known
 
     def info(self, name: str) -> ServerInfo | None:
         """What a living server says of itself; C{None} for one that is not known to be alive."""

@@ -53,6 +53,10 @@ class Members:
     def __iter__(self) -> Iterator[ServerInfo]:
         return iter(list(self._alive.values()))
 
+    def names(self) -> frozenset[str]:
+        """Of those that are alive."""
+        return frozenset(self._alive)
+
     def get(self, name: str) -> ServerInfo | None:
         """What a living server says of itself."""
         return self._alive.get(name)
