@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import txaio
+from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IStreamClientEndpoint
@@ -21,6 +22,8 @@ from zope.interface.verify import verifyObject
 from tests.clientfakes import FakeEndpoint, Rig, faultOf, isWaiting, resultOf
 from twisted_crossws.client import Connector
 from twisted_crossws.errors import HandshakeRefused, NotConnected
+
+reactor: Any = _reactor
 
 
 class TestRequest:
@@ -113,6 +116,45 @@ class TestEndpoint:
         host, port, factory, _, _ = reactor.tcpClients[0]
         assert (host, port) == ("127.0.0.1", 443)
         assert "TLS" in type(factory.buildProtocol(None)._wrappedProtocol).__name__
+
+    @pytest.mark.parametrize("url", ["ws://server.example", "wss://server.example"])
+    def test_foreignClock(self, url: str) -> None:
+        """A clock that cannot connect is for the timers alone: the client is made, and nothing is dialled yet."""
+        assert not Connector(url, clock=Clock()).isConnected
+
+    def test_globalReactor(self) -> None:
+        """Without a clock the timers run on the global reactor, and they are gone when the client is."""
+        endpoint = FakeEndpoint(Clock())
+        client = Connector("ws://server.example", endpoint=endpoint)
+        before = reactor.getDelayedCalls()
+        client.connect()
+        server = endpoint.reach()
+        server.accept()
+        (timer,) = set(reactor.getDelayedCalls()) - set(before)
+        assert 9 < timer.getTime() - reactor.seconds() <= 10
+        closed = client.close()
+        server.sendClose(4001)
+        server.hangUp()
+        assert resultOf(closed) is None
+        assert not set(reactor.getDelayedCalls()) - set(before)
+
+    def test_reentrantEndpoint(self) -> None:
+        """An endpoint that gives up the client while it is asked to connect gets its way."""
+        rig = Rig()
+        dial = rig.endpoint.connect
+        closed = []
+
+        def connect(factory: Any) -> Any:
+            closed.append(rig.client.close())
+            return dial(factory)
+
+        rig.endpoint.connect = connect  # type: ignore[method-assign]
+        connected = rig.client.connect()
+        assert isinstance(faultOf(connected), NotConnected)
+        assert not rig.client.isConnected and not rig.client.isReconnecting
+        rig.clock.advance(3)
+        assert rig.endpoint.cancelled == 1 and resultOf(closed[0]) is None
+        assert not rig.clock.getDelayedCalls()
 
     def test_importIsQuiet(self) -> None:
         """Importing the client does not install a reactor; making one without a clock does."""

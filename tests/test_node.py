@@ -268,6 +268,14 @@ class TestLifecycle:
         assert told == [("connection", socket), ("any text", socket), (4001, "bye", socket)]
         assert not peer.isConnected
 
+    @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, ""), (4001, "bye, ü"), (4002, "x" * 123)])
+    def test_goodbye(self, node: Node, clock: Clock, code: int, reason: str) -> None:
+        """A close frame is answered with its own code and reason: by what comes back a page decides to reconnect."""
+        peer, _ = connect(node, clock)
+        peer.sendClose(code, reason)
+        assert (peer.closeCode, peer.closeReason) == (code, reason)
+        assert not peer.isConnected
+
     @pytest.mark.parametrize("event", ["connection", "close", "error", "message", "pong", "listening", "serverClose"])
     def test_clientsCannotCauseThem(self, node: Node, clock: Clock, event: str) -> None:
         """A client that sends an event of that name reaches no lifecycle listener, but those of clients."""

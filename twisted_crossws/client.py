@@ -24,7 +24,7 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from autobahn.websocket.types import ConnectingRequest
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IAddress, IReactorTCP, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
@@ -275,7 +275,7 @@ class _Line(Factory):
         self._options = options
         self._connection = connection
         self._link: Any = None
-        self._dialling: Deferred[Any] | None = None
+        self._dialling: Deferred[Any] = succeed(None)
 
     def dial(self) -> None:
         self._dialling = maybeDeferred(self._endpoint.connect, self)
@@ -298,7 +298,7 @@ class _Line(Factory):
         if self._link is not None:
             transport = self._link.transport
             getattr(transport, "abortConnection", transport.loseConnection)()
-        elif self._dialling is not None:
+        else:
             self._dialling.cancel()
 
     def _unreachable(self, failure: Failure) -> None:

@@ -17,7 +17,9 @@ What can go wrong, and how a connection can end.
     ├── CallTimeout            no reply came in time
     ├── RemoteError            the reply is an error
     ├── NoSuchServer           nobody on the bus has this name
-    └── ServerLost             the called server is gone, the reply will not come
+    ├── ServerLost             the called server is gone, the reply will not come
+    ├── BusUnavailable         the bus did not carry a packet, or nobody can tell
+    └── NameTaken              another living node of the cluster has this name
 
 Messages are whole sentences for the person who reads them. What a remote peer did wrong and what the
 local caller did wrong are never the same class: local mistakes are C{TypeError} and C{ValueError}.

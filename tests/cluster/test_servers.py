@@ -319,9 +319,26 @@ class TestNodeJsPeers:
         """Its reply needs no more than the wire says; one without a payload is C{None}."""
         servers = cluster["serverA"].servers
         told: list[Reply] = []
-        requestId = servers.emit("who", to="serverB", onReply=told.append)
+        requestId = servers.emit("who", to="nodejs", onReply=told.append)
         servers.received(ServerEvent("_Cs_Cb_", "nodejs", callbackId=requestId, isCallback=True))
         assert [(reply.ok, reply.sender, reply.payload) for reply in told] == [(True, "nodejs", None)]
+
+    @pytest.mark.parametrize(("expected", "remaining"), [(None, [2, 2, 2, 1, 0]), (4, [3, 2, 1, 0])])
+    def test_unasked(self, cluster: MemoryCluster, expected: int | None, remaining: list[int]) -> None:
+        """
+        What comes from one that was not asked by name is a reply, and does not end the wait for those that were, however
+        often it comes; with C{expected} it counts like any other.
+        """
+        for name in ("serverA", "serverB", "serverC"):
+            cluster[name].servers.on("who", lambda message: message.payload)
+        told: list[Reply] = []
+        servers = cluster["serverA"].servers
+        requestId = servers.emit("who", onReply=told.append, expected=expected)
+        for _ in range(2):
+            servers.received(ServerEvent("_Cs_Cb_", "nodejs", 1, callbackId=requestId, isCallback=True))
+        cluster.advance()
+        assert [reply.remaining for reply in told] == remaining
+        assert [reply.sender for reply in told][:3] == ["serverA", "nodejs", "nodejs"]
 
     def test_replyWithoutId(self, cluster: MemoryCluster) -> None:
         """A reply to nothing is counted and dropped."""

@@ -21,7 +21,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from tests.integration.process import ROOT, NodeProcess, freePort, pause, startNode, twistd
+from tests.integration.process import PATIENCE, ROOT, NodeProcess, freePort, pause, startNode, twistd
 from twisted_crossws import Connector
 
 pytestmark = pytest.mark.integration
@@ -127,7 +127,7 @@ class TestServing:
 
     @pytest_twisted.ensureDeferred
     async def test_tls(self, folder: Path) -> None:
-        """C{ssl:} serves C{wss}."""
+        """C{ssl:} serves C{wss}, also to clients that ask for a protocol by ALPN, as browsers do."""
         from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
         from twisted.internet.ssl import Certificate, optionsForClientTLS
 
@@ -139,14 +139,14 @@ class TestServing:
             f"ssl:{port}:privateKey=key.pem:certKey=cert.pem:interface=127.0.0.1",
         )
         trust = Certificate.loadPEM((folder / "cert.pem").read_bytes())
-        endpoint = wrapClientTLS(
-            optionsForClientTLS("localhost", trustRoot=trust), HostnameEndpoint(reactor, "127.0.0.1", port)
-        )
-        client = Connector(f"wss://localhost:{port}/", endpoint=endpoint)
-        await client.connect()
-        big = "x" * 300_000
-        assert await client.call("echo", big) == big
-        await client.close()
+        for offered in (None, [b"http/1.1"], [b"h2", b"http/1.1"]):
+            options = optionsForClientTLS("localhost", trustRoot=trust, acceptableProtocols=offered)
+            endpoint = wrapClientTLS(options, HostnameEndpoint(reactor, "127.0.0.1", port))
+            client = Connector(f"wss://localhost:{port}/", endpoint=endpoint)
+            await client.connect().addTimeout(PATIENCE, reactor)
+            big = "x" * 300_000
+            assert await client.call("echo", big) == big
+            await client.close()
         await node.stop()
 
 

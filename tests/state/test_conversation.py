@@ -164,6 +164,15 @@ class TestEvents:
         rig.connected().emit("said", 1)
         assert rig.events[1:] == [("message", '{"event":"said","payload":1}'), ("said", 1)]
 
+    def test_nobodyAsksForMessages(self) -> None:
+        """Events are told to their listeners whether or not anybody listens to message()."""
+        rig = Rig()
+        rig.client.lifecycle.off("message")
+        heard: list[Any] = []
+        rig.client.on("said", heard.append)
+        rig.connected().emit("said", 1)
+        assert heard == [1] and rig.events == [("open",)]
+
     def test_binaryFrame(self) -> None:
         """A binary message is read as if it were text, and one that is no UTF-8 harms nobody."""
         rig = Rig()

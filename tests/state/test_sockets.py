@@ -131,6 +131,13 @@ class TestSocket:
         assert opened.channel.done == []
         assert opened.host.counters == Counters()
 
+    @pytest.mark.parametrize("event", ["", None, 5])
+    def test_sendBadEvent(self, opened: Opened, event: Any) -> None:
+        """So is an event that is no name."""
+        with pytest.raises(TypeError, match="non-empty string"):
+            opened.socket.send(event, 1)
+        assert opened.channel.done == []
+
     def test_sendText(self, opened: Opened) -> None:
         """A finished frame is sent as it is, and counted as an event is."""
         assert opened.socket.sendText(b"{}") is True

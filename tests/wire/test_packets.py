@@ -12,7 +12,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
 
+from twisted_crossws import BusConfig, Config, IBusReceiver, Node
+from twisted_crossws.bus.memory import MemoryBus, MemoryLink
 from twisted_crossws.errors import PacketError
 from twisted_crossws.wire.packets import (
     REPLY_EVENT,
@@ -66,6 +70,114 @@ class TestCaptured:
         assert plain(published) == vector["value"]
 
 
+class RecordingBus(MemoryBus):
+    """
+    Others may be on this bus, and there is nobody.
+
+    @ivar published: channel and bytes of every packet.
+    """
+
+    leavesProcess = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: list[tuple[str, bytes]] = []
+
+    def attach(self, receiver: IBusReceiver, clock: IReactorTime, counters: dict[str, int]) -> MemoryLink:
+        self.receiver: Any = receiver
+        return RecordingLink(self, receiver, clock)
+
+    def add(self, link: MemoryLink) -> None:
+        self._links.append(link)
+
+    def others(self, link: MemoryLink) -> bool:
+        return True
+
+    def carry(self, channel: str, packet: bytes) -> int:
+        self.published.append((channel, packet))
+        return super().carry(channel, packet)
+
+
+class RecordingLink(MemoryLink):
+    def serverNames(self) -> Any:
+        return None
+
+
+def do(node: Node, channel: str, value: Any) -> Any:
+    """The call of a node for which a packet was captured."""
+    frame = json.loads(value["data"]) if isinstance(value.get("data"), str) else None
+    if channel == "ws:broadcast":
+        return node.clients.broadcast(frame["event"], frame["payload"])
+    if channel == "ws:private_socket" and "socketId" in value:
+        return node.clients.send(value["socketId"], frame["event"], frame["payload"])
+    if channel == "ws:private_socket":
+        return node.clients.sendMany(value["socketIds"], frame["event"], frame["payload"])
+    if channel == "ws:chat":
+        room, excluded = (value["roomNamespace"], value["roomId"]), value["excludeSocketIds"]
+        return node.clients.toRoom(*room, frame["event"], frame["payload"], exclude=excluded)
+    if channel == "mychan":
+        return node.channels.publish(channel, value)
+    message = value["data"]
+    onReply = (lambda reply: None) if "callbackId" in message else None
+    return node.servers.emit(message["event"], message["payload"], to=message["targetServer"], onReply=onReply)
+
+
+def nested(depth: int) -> list[Any]:
+    """A list in a list, and so on."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def shape(value: Any) -> Any:
+    """Keys and types of a value."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    return [shape(each) for each in value] if isinstance(value, list) else type(value)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: f"{vector['encoding']}-{vector['channel']}")
+class TestPublished:
+    """What a whole node puts on the bus, next to what was captured for the same call."""
+
+    def published(self, vector: Any) -> list[tuple[str, Any]]:
+        """Channel and value, of all but signs of life."""
+        compression, value = vector["encoding"] == "msgpack", vector["value"]
+        message = value["data"] if vector["channel"] == "csbp:server_bridge" else {}
+        bus, clock = RecordingBus(), Clock()
+        name = message.get("senderServer") or value.get("senderServer") or "serverA"
+        node = Node(name, bus, config=Config(bus=BusConfig(compression=compression)), clock=clock)
+        node.startService()
+        clock.pump([1.0])
+        bus.published.clear()
+        if message.get("isCallback"):
+            # The reply to a question that another server of Node.js has asked.
+            node.servers.on("say", lambda asked: message["payload"])
+            about = {"senderServer": "asker", "targetServer": [name], "callbackId": message["callbackId"]}
+            encode = msgspec.msgpack.encode if compression else msgspec.json.encode
+            bus.receiver.packetReceived(vector["channel"], encode({"data": {"event": "say", "payload": 1, **about}}))
+        else:
+            do(node, vector["channel"], value)
+        plain = msgspec.msgpack.decode if compression else json.loads
+        found = [(channel, plain(packet)) for channel, packet in bus.published]
+        node.stopService()
+        return found
+
+    def test_sameCall(self, vector: Any) -> None:
+        """One packet, on the same channel, with the same keys, types and values, but for a deadline and the id."""
+        ((channel, value),) = self.published(vector)
+        assert channel == vector["channel"]
+        expected = json.loads(json.dumps(vector["value"]))
+        message = expected["data"] if channel == "csbp:server_bridge" else {}
+        if "callbackId" in message and "isCallback" not in message:
+            assert isinstance(value["data"].pop("deadline"), float)
+            assert 1 <= len(value["data"]["callbackId"]) <= 64
+            message["callbackId"] = value["data"]["callbackId"]
+        assert value == expected
+        assert shape(value) == shape(expected)
+
+
 class TestCodec:
     @pytest.mark.parametrize("compression", [True, False])
     def test_ourKeys(self, compression: bool) -> None:
@@ -108,7 +220,7 @@ class TestCodec:
         if isinstance(value, dict | list) and value:
             assert copied is not value
 
-    @pytest.mark.parametrize("value", [object(), {"x": object()}, {1: {2: object()}}])
+    @pytest.mark.parametrize("value", [object(), {"x": object()}, {1: {2: object()}}, 2**64, "\ud800", nested(100_000)])
     def test_noForm(self, value: object) -> None:
         """What the bus has no form for is the caller's mistake."""
         with pytest.raises(TypeError):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import eventAsText, globalLogPublisher
 
@@ -397,8 +398,6 @@ class TestFrames:
 
     def test_neverAnswered(self, clock: Clock) -> None:
         """18: events that are never answered are bounded for each client; more are dropped, and said to be."""
-        from twisted.internet.defer import Deferred
-
         node = makeNode(clock, max_unanswered=100)
         waiting: list[Deferred[Any]] = []
 
@@ -418,6 +417,18 @@ class TestFrames:
         assert peer.takeTexts() == ['{"payload":"late","callbackId":"0"}']
         peer.sendEvent("never", None, "again")
         assert len(waiting) == 101
+
+    @pytest.mark.parametrize(("version", "callbackId"), [(1, "1"), (2, None)])
+    def test_neverAnsweredInSilence(self, clock: Clock, version: int, callbackId: str | None) -> None:
+        """18: a client that wants no reply, or cannot read an error, is told nothing; its connection lives."""
+        node = makeNode(clock, max_unanswered=1)
+        node.clients.on("never", lambda socket, payload: Deferred())
+        peer = FakePeer(node, clock, params={"crossws": version})
+        peer.sendEvent("never", None, callbackId)
+        peer.takeTexts()
+        peer.sendEvent("never", None, callbackId)
+        assert node.counters["events_overloaded"] == 1
+        assert peer.takeTexts() == [] and peer.isConnected
 
 
 class TestLogs:

@@ -64,10 +64,11 @@ class Gathered:
     def __init__(self, requestId: str, targets: Iterable[str], expected: int | None) -> None:
         """
         @param targets: the names that are asked, as far as they are known.
-        @param expected: how many replies end the wait; C{None}: as many as there are targets.
+        @param expected: how many replies end the wait, whoever they are from; C{None}: one from each target.
         """
         self.requestId = requestId
         self._open = set(targets)
+        self._countsAll = expected is not None
         self.expected = len(self._open) if expected is None else expected
         self._replies = Replies()
         self._answered = 0
@@ -98,15 +99,13 @@ class Gathered:
 
     def replied(self, sender: str, payload: Any) -> Reply:
         """A reply came."""
-        self._answered += 1
-        self._open.discard(sender)
+        self._count(sender)
         self._replies.byServer[sender] = payload
         return Reply(True, sender, payload, self.remaining, self.missing, self.requestId)
 
     def failed(self, sender: str, error: CrossWSError) -> Reply:
         """An error is the reply."""
-        self._answered += 1
-        self._open.discard(sender)
+        self._count(sender)
         self._replies.errors[sender] = error
         return Reply(False, sender, None, self.remaining, self.missing, self.requestId, error)
 
@@ -128,3 +127,8 @@ class Gathered:
         self._replies.unanswered += self.remaining
         self._replies.missing = self.missing
         return self._replies
+
+    def _count(self, sender: str) -> None:
+        # Who was not asked by name, such as a Node.js peer that nobody knows of, must not end the wait for the others.
+        self._answered += self._countsAll or sender in self._open
+        self._open.discard(sender)

@@ -11,6 +11,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_crossws.errors import CrossWSError
 from twisted_crossws.node import Node
@@ -59,7 +60,9 @@ class PortService(StreamServerEndpointService):
         except (CannotListenError, OSError) as fault:
             reason = getattr(fault, "socketError", fault)
             text = getattr(reason, "strerror", None) or str(reason)
-            raise ListenError(f"{self._place}: {self._description!r} cannot be listened on: {text}.") from None
+            error = ListenError(f"{self._place}: {self._description!r} cannot be listened on: {text}.")
+            self._node.lifecycle.fire("serverError", Failure(error))
+            raise error from None
         waiting: Any = self._waitingForPort
         waiting.addCallback(self._listening)
 

@@ -180,18 +180,18 @@ class Conversation:
         return self._connection
 
     def _ping(self) -> None:
-        if self._connection is not None:
-            self._connection.line.sendText(self._heartbeat)
-            self.lifecycle.fire("ping")
+        assert self._connection is not None  # The pulse runs only while there is one.
+        self._connection.line.sendText(self._heartbeat)
+        self.lifecycle.fire("ping")
 
     def _answered(self, latency: float) -> None:
         self.lifecycle.fire("pong", latency)
 
     def _silent(self) -> None:
         connection = self._connection
+        assert connection is not None
         self.lifecycle.fire("pongTimeout")
-        if connection is not None:
-            connection.drop(CloseCode.HEARTBEAT_LOST, "No heartbeat answer came in time.")
+        connection.drop(CloseCode.HEARTBEAT_LOST, "No heartbeat answer came in time.")
 
 
 class _Pending:

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted_crossws.errors import CloseCode, SocketClosed
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.limits import TokenBucket
+from twisted_crossws.state.listeners import checkEvent
 from twisted_crossws.state.seams import Channel, Request
 from twisted_crossws.wire import frames
 from twisted_crossws.wire.rfc6455 import Prepared
@@ -90,8 +91,9 @@ class Socket:
     def send(self, event: str, payload: object = None) -> bool:
         """
         @return: whether it was open; to a closing one nothing is sent, and that is counted.
-        @raise TypeError: the payload holds something that JSON has no form for.
+        @raise TypeError: the event is not a non-empty string, or the payload holds something that JSON has no form for.
         """
+        checkEvent(event)
         return self.sendText(frames.encodeEvent(event, payload))
 
     def sendText(self, text: bytes) -> bool:

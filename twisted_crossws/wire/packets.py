@@ -152,9 +152,12 @@ class PacketCodec:
 
     def encode(self, packet: Packet | dict[str, Any]) -> bytes:
         """
-        @raise TypeError: a payload holds something that the bus has no form for; the message names its type.
+        @raise TypeError: a payload holds something that the bus has no form for; the message says what.
         """
-        return self._encode(packet)
+        try:
+            return self._encode(packet)
+        except (OverflowError, ValueError, RecursionError) as fault:
+            raise TypeError(f"The bus has no form for what is in this packet: {fault}.") from None
 
     def decode(self, kind: type[_P], packet: bytes) -> _P:
         """

@@ -33,13 +33,13 @@ class Entrance:
         self._counters = counters
         self._health = health
         self._sockets = ServerFactory(gateway=gateway, options=options, clock=clock, counters=counters)
-        self._factories: list[FrontFactory] = []
+        self._doors: list[FrontFactory | SocketResource] = []
 
     def resource(self, *, anyPath: bool = True) -> IResource:
         """
         @param anyPath: C{False}: only C{path} of the configuration.
         """
-        return SocketResource(
+        resource = SocketResource(
             admission=self.admission,
             sockets=self._sockets,
             clock=self._clock,
@@ -47,6 +47,8 @@ class Entrance:
             handshakeTimeout=self._options.handshake_timeout,
             anyPath=anyPath,
         )
+        self._doors.append(resource)
+        return resource
 
     def factory(self) -> FrontFactory:
         """For a port of the node's own."""
@@ -60,11 +62,11 @@ class Entrance:
             counters=self._counters,
             handshakeTimeout=self._options.handshake_timeout,
         )
-        self._factories.append(factory)
+        self._doors.append(factory)
         return factory
 
     def close(self) -> None:
         """Nobody comes in any more, and who is at the door is sent away."""
         self.admission.isClosed = True
-        for factory in self._factories:
-            factory.sendAway()
+        for door in self._doors:
+            door.sendAway()

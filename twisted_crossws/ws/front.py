@@ -7,9 +7,16 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    IReactorTime,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_crossws.errors import HandshakeError
 from twisted_crossws.state.counters import Counters
@@ -33,6 +40,7 @@ class Front(Protocol):
         self._timer: IDelayedCall | None = None
         self._deciding: Deferred[Admitted] | None = None
         self._over = False
+        self._successor: Any = None
 
     def connectionMade(self) -> None:
         factory = self.factory
@@ -58,16 +66,21 @@ class Front(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._end()
+        if self._successor is not None:
+            # A site's protocol may have given the connection away in turn: only now it is known who is to hear this.
+            self._successor.connectionLost(reason)
 
     def _headReceived(self, head: http.RequestHead, end: int) -> None:
         if not head.wantsUpgrade:
             self._plain(head)
             return
         self._buffered = self._buffered[end:]
-        self._deciding = Deferred.fromCoroutine(self.factory.admission.admit(head, peerName(self.transport)))
+        self._deciding = Deferred.fromCoroutine(self.factory.admission.admit(head, peerName(self.transport.getPeer())))
         self._deciding.addCallbacks(self._admitted, self._denied)
 
     def _admitted(self, admitted: Admitted) -> None:
+        if self._over:
+            return  # It was told to give up, and has not.
         early = self._buffered
         self._end()
         protocol = self.factory.sockets.admit(admitted)
@@ -91,7 +104,7 @@ class Front(Protocol):
         # As Twisted's own HTTPChannel does when it gives a connection away: one object less in the
         # way of each read, whatever the transport is.
         self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
-        self.connectionLost = protocol.connectionLost  # type: ignore[method-assign]
+        self._successor = protocol
         protocol.makeConnection(self.transport)
         protocol.dataReceived(data)
 
@@ -126,6 +139,7 @@ class Front(Protocol):
             deciding.cancel()
 
 
+@implementer(IProtocolNegotiationFactory)
 class FrontFactory(Factory):
     """
     What a node listens with, on any endpoint.
@@ -158,6 +172,10 @@ class FrontFactory(Factory):
         """The node stops: whoever has not come in yet does not."""
         for front in list(self.waiting):
             front.sendAway()
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What is spoken over TLS. Browsers ask for that, and Twisted refuses who asks a factory that does not say."""
+        return [b"http/1.1"]
 
     def startFactory(self) -> None:
         if self.site is not None:

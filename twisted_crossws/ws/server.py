@@ -17,6 +17,7 @@ from twisted_crossws.config import WebSocketConfig
 from twisted_crossws.errors import CloseCode
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.seams import Gateway
+from twisted_crossws.wire.http import response
 from twisted_crossws.wire.rfc6455 import Prepared, textFrame
 from twisted_crossws.wire.text import closeReason
 from twisted_crossws.ws.handshake import Admitted
@@ -38,11 +39,7 @@ class _Quiet:
     def debug(*args: Any, **kwargs: Any) -> None:
         pass
 
-    trace = info = warn = debug
-
-    @staticmethod
-    def error(text: str, **kwargs: Any) -> None:
-        _log.error("Autobahn: " + text, **kwargs)
+    trace = info = warn = error = debug
 
 
 @implementer(IPushProducer)
@@ -99,19 +96,17 @@ class ServerProtocol(WebSocketServerProtocol):
 
     def onMessageEnd(self) -> None:
         data, self.message_data = self.message_data, None
-        if not self.failedByMe and self.state == self.STATE_OPEN and self.socket is not None:
+        if not self.failedByMe and self.state == self.STATE_OPEN:
             answer = self.factory.gateway.messageReceived(self.socket, b"".join(data))
             if answer is not None:
                 self.sendText(answer)
 
     def onPing(self, payload: bytes) -> None:
         super().onPing(payload)
-        if self.socket is not None:
-            self.factory.gateway.pingReceived(self.socket)
+        self.factory.gateway.pingReceived(self.socket)
 
     def onPong(self, payload: bytes) -> None:
-        if self.socket is not None:
-            self.factory.gateway.pongReceived(self.socket)
+        self.factory.gateway.pongReceived(self.socket)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         if self._closing is not None:
@@ -122,6 +117,12 @@ class ServerProtocol(WebSocketServerProtocol):
             self.factory.pings.remove(self)
             code = int(code) if code is not None else CloseCode.NO_CODE
             self.factory.gateway.closed(socket, code, self._why or (reason or "" if wasClean else "connection lost"))
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: object = None) -> None:
+        # All else was checked before; and what Autobahn says of it repeats what the client has sent.
+        self.factory.counters["handshakes_malformed"] += 1
+        self.transport.write(response(400, "The header Sec-WebSocket-Extensions is malformed."))
+        self.dropConnection()
 
     # Between Autobahn and the transport
 
@@ -217,8 +218,7 @@ class ServerProtocol(WebSocketServerProtocol):
     def _faultBegins(self, code: int, reason: str) -> None:
         self._why = reason
         self._afterFault = self.factory.options.max_message_size
-        if self.socket is not None:
-            self.factory.gateway.faultDetected(self.socket, code, reason)
+        self.factory.gateway.faultDetected(self.socket, code, reason)
 
     def _isSlow(self, size: int) -> bool:
         """Whether more is queued than may be: only then what really waits is asked for, since that is less usual."""
@@ -227,9 +227,8 @@ class ServerProtocol(WebSocketServerProtocol):
             self._queued = unsent + size
             if unsent <= self.factory.options.max_queued_bytes:
                 return False
-        if self.state != self.STATE_CLOSED:
-            self.factory.counters["clients_slow"] += 1
-            self.abort("it does not read what is sent to it")
+        self.factory.counters["clients_slow"] += 1
+        self.abort("it does not read what is sent to it")
         return True
 
     def _closeTimedOut(self) -> None:
@@ -256,6 +255,8 @@ class ServerFactory(WebSocketServerFactory):
             versions=[13],
             webStatus=False,
             failByDrop=False,
+            # A browser tells its page the code that comes back, and clients decide by it whether to reconnect.
+            echoCloseCodeReason=True,
             utf8validateIncoming=True,
             requireMaskedClientFrames=True,
             maxFramePayloadSize=options.max_message_size,
@@ -266,7 +267,8 @@ class ServerFactory(WebSocketServerFactory):
             autoPingTimeout=0,
             allowedOrigins=["*"],
             allowNullOrigin=True,
-            perMessageCompressionAccept=_acceptDeflate if options.compression else _acceptNothing,
+            # Without compression no client's offer gets as far as this: see Admission.
+            perMessageCompressionAccept=_acceptDeflate,
         )
         self.protocol = _withOptions(self)
 
@@ -278,9 +280,8 @@ class ServerFactory(WebSocketServerFactory):
         return protocol
 
 
-def peerName(transport: Any) -> str:
-    """Address and port of the other side, for people."""
-    peer = transport.getPeer()
+def peerName(peer: object) -> str:
+    """Address and port of the other side of a connection, for people."""
     if isinstance(peer, IPv4Address):
         return f"{peer.host}:{peer.port}"
     if isinstance(peer, IPv6Address):
@@ -299,10 +300,6 @@ def _withOptions(factory: ServerFactory) -> type[ServerProtocol]:
         for value in [getattr(factory, name)]
     }
     return type("BoundServerProtocol", (ServerProtocol,), {**options, "tcpNoDelay": True, "CONFIG_ATTRS": ()})
-
-
-def _acceptNothing(offers: list[Any]) -> None:
-    return None
 
 
 def _acceptDeflate(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:

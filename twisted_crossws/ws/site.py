@@ -12,10 +12,11 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 from twisted.web.static import Data, File
 
 from twisted_crossws.wire.text import shown
+from twisted_crossws.ws.server import peerName
 
 #: Seconds that an idle HTTP connection is kept for the next request.
 IDLE_TIMEOUT = 30
@@ -67,8 +68,6 @@ class NodePages(Resource):
         self._static = _Folder(static) if static else None
 
     def getChildWithDefault(self, path: bytes, request: Any) -> Any:
-        # Twisted tells its version otherwise, which helps nobody but attackers.
-        request.responseHeaders.removeHeader(b"server")
         request.setHeader(b"x-content-type-options", b"nosniff")
         if b"websocket" in (request.getHeader(b"upgrade") or b"").lower():
             return self._upgrade
@@ -80,6 +79,14 @@ class NodePages(Resource):
         return self._static.getChildWithDefault(path, request)
 
 
+class _Request(Request):
+    """Answers without the version of Twisted, which would help nobody but attackers."""
+
+    def setHeader(self, name: bytes, value: bytes) -> None:
+        if name.lower() != b"server":
+            super().setHeader(name, value)
+
+
 class NodeSite(Site):
     """
     A site whose access log has no query strings: they hold tokens.
@@ -87,6 +94,7 @@ class NodeSite(Site):
 
     noisy = False
     displayTracebacks = False
+    requestFactory = _Request
 
     def __init__(self, pages: IResource, clock: IReactorTime) -> None:
         super().__init__(pages, timeout=IDLE_TIMEOUT, reactor=clock, logFormatter=accessLine)
@@ -95,4 +103,5 @@ class NodeSite(Site):
 def accessLine(timestamp: str, request: Any) -> str:
     """One line for one request: who, what, and how it went; not the query, not the headers."""
     path = request.uri.partition(b"?")[0].decode("iso-8859-1")
-    return f"{request.getClientAddress()} {shown(request.method.decode('iso-8859-1'))} {shown(path)} {request.code}"
+    method = request.method.decode("iso-8859-1")
+    return f"{peerName(request.getClientAddress())} {shown(method)} {shown(path)} {request.code}"
