@@ -41,8 +41,10 @@ def logged() -> Iterator[list[Any]]:
     failures: list[Any] = []
 
     def see(event: Any) -> None:
-        if event.get("log_failure") is not None:
-            failures.append(event["log_failure"])
+        # By either of Twisted's two ways of logging.
+        failure = event.get("log_failure") or event.get("failure")
+        if failure is not None:
+            failures.append(failure)
 
     globalLogPublisher.addObserver(see)
     yield failures

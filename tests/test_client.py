@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import txaio
+from service_identity import VerificationError
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionRefusedError
@@ -292,6 +293,16 @@ class TestConnect:
         ((_, fault),) = rig.told("error")
         assert isinstance(fault, NotConnected)
         assert not rig.told("close")
+
+    def test_badCertificate(self) -> None:
+        """What TLS has found wrong with the server is told as it is, once."""
+        rig = Rig()
+        rig.client.connect()
+        fault = VerificationError(errors=[])
+        rig.endpoint.reach().transport.lose(fault)
+        assert rig.events == [("error", fault), ("reconnect", 1, 3.0)]
+        rig.clock.advance(3)
+        assert rig.endpoint.attempts == 2
 
     def test_dataBehindTheHandshake(self) -> None:
         """Frames in the same segment as the handshake's answer are delivered, after open."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from twisted_crossws import Config, Node, Refuse, ReplyError, Socket, SocketClosed, WebSocketConfig
+from twisted_crossws import BusUnavailable, Config, Node, Refuse, ReplyError, Socket, SocketClosed, WebSocketConfig
+from twisted_crossws.bus.memory import MemoryLink
 from twisted_crossws.testing import FakePeer
 from twisted_crossws.wire.frames import ErrorReply, Event, Reply
 
@@ -372,6 +373,15 @@ class TestAuthentication:
         assert FakePeer(node, clock, params={"id": 7}).status == 101
         assert bound == [("user-7", True)]
 
+    def test_exchanged(self, node: Node, clock: Clock) -> None:
+        """It can be looked at, and put into another, at any time."""
+        assert node.authenticate is None
+        node.authenticate = inner = lambda request: "u1"
+        assert node.authenticate is inner
+        node.authenticate = lambda request: inner(request) + "!"
+        FakePeer(node, clock)
+        assert node.sockets.get("u1!") is not None
+
     def test_none(self, node: Node, clock: Clock) -> None:
         """C{None} lets the client in unbound."""
         node.authenticate = lambda request: None
@@ -584,6 +594,58 @@ class TestStopping:
         assert first.called and second.called and node.stopService().called
         assert closing == [None]
         assert clock.getDelayedCalls() == []
+
+    def test_inAListener(self, node: Node, clock: Clock) -> None:
+        """A listener of C{serverClose} that stops the node, too, is told with the others."""
+        stopping: list[Deferred[None]] = []
+        node.lifecycle.on("serverClose", lambda: stopping.append(node.stopService()))
+        node.startService()
+        stopping.append(node.stopService())
+        assert [each.called for each in stopping] == [True, True]
+
+    def test_again(self, node: Node, clock: Clock) -> None:
+        """A node that has stopped can be started again, and serves."""
+        factory = node.webSocketFactory()
+        for _ in range(2):
+            node.startService()
+            peer = FakePeer(factory, clock)
+            assert peer.status == 101
+            stopping = node.stopService()
+            clock.advance(0)
+            assert stopping.called and not peer.isConnected
+            assert FakePeer(factory, clock).status == 503
+
+    def test_busThatDoesNotStop(self, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If the bus fails to stop, who waits for the end is told so, and does not wait for ever."""
+        monkeypatch.setattr(MemoryLink, "stop", lambda self: fail(BusUnavailable("It hangs.")))
+        node.startService()
+        faults: list[Any] = []
+        node.stopService().addErrback(faults.append)
+        assert [fault.type for fault in faults] == [BusUnavailable]
+        assert node.stopService().called
+
+    def test_beforeItHasJoined(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A node that stops while its bus has never been there was not refused: that is no error of the server."""
+        waiting: list[Deferred[None]] = []
+
+        def subscribe(link: MemoryLink, channel: str) -> Deferred[None]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        def stop(link: MemoryLink) -> Deferred[None]:
+            for each in waiting:
+                each.errback(BusUnavailable("The bus was stopped."))
+            return succeed(None)
+
+        monkeypatch.setattr(MemoryLink, "subscribe", subscribe)
+        monkeypatch.setattr(MemoryLink, "stop", stop)
+        node = Node("serverA", clock=clock)
+        told: list[Any] = []
+        node.lifecycle.on("serverError", told.append)
+        node.startService()
+        node.whenJoined().addErrback(lambda failure: told.append(failure.type))
+        assert node.stopService().called
+        assert told == [CancelledError]
 
     def test_withoutServiceStart(self, node: Node, clock: Clock) -> None:
         """A node that was never started serves clients of this process all the same."""

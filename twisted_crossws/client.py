@@ -26,6 +26,7 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IAddress, IReactorTCP, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
@@ -256,10 +257,7 @@ class Connector:
 
 
 class _Line(Factory):
-    """
-    Implements L{Line<twisted_crossws.state.connection.Line>}: one attempt through an endpoint, and the L{_Link} that it
-    leads to.
-    """
+    """A L{Line<twisted_crossws.state.connection.Line>}: one attempt through an endpoint, and its L{_Link}."""
 
     noisy = False
 
@@ -319,7 +317,6 @@ class _Link(WebSocketClientProtocol):
     """Tells a L{Connection} what Autobahn hears."""
 
     log = _Quiet()
-
     # Autobahn reads this one before it copies its options, so the option of this name is never applied.
     tcpNoDelay = True
 
@@ -331,6 +328,11 @@ class _Link(WebSocketClientProtocol):
     def connectionMade(self) -> None:
         self._told.handshaking()
         super().connectionMade()
+
+    def connectionLost(self, reason: Failure) -> None:
+        if not reason.check(ConnectionClosed):  # What TLS has found. Autobahn does not pass it on.
+            self._told.failed(reason)
+        super().connectionLost(reason)
 
     def onConnecting(self, details: object) -> ConnectingRequest:
         return self._wanted
@@ -347,8 +349,7 @@ class _Link(WebSocketClientProtocol):
         self._told.textReceived(payload)
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
-        # Every goodbye goes through here: the application's, the reply to the server's, and Autobahn's own when the
-        # server breaks the protocol.
+        # Every goodbye goes through here: the application's, the reply to the server's, and Autobahn's own.
         super().sendCloseFrame(code, reasonUtf8, isReply)
         if isReply:
             self._told.closing(self.remoteCloseCode or CloseCode.NO_CODE, self.remoteCloseReason or "")

@@ -200,6 +200,7 @@ class Node(MultiService):
     def startService(self) -> None:
         """Begin to join the cluster, start the services of the application, then listen."""
         self._stopping = None
+        self._entrance.open()
         self._link.start()
         self._joining.start([*self._ownChannels(), *self.rooms.presetChannels, *self.config.channels.subscribe])
         super().startService()
@@ -209,7 +210,7 @@ class Node(MultiService):
         """
         @return: fires when the node is a member of its cluster; that is at once on a memory bus, and not before there
             is a Redis on a bus of these. Fails with L{NameTaken<twisted_crossws.errors.NameTaken>}; then the node
-            has stopped.
+            has stopped. Fails with C{CancelledError} if it is stopped before.
         """
         return self._joining.when()
 
@@ -221,14 +222,11 @@ class Node(MultiService):
             already is not stopped again.
         """
         if self._stopping is None:
-            self._stopping = self._stop()
+            self._stopping = stopping = Deferred[Any]()
+            self._stop().addBoth(stopping.callback)
         told: Deferred[None] = Deferred()
 
-        def tell(result: Any) -> Any:
-            told.callback(result)
-            return result
-
-        self._stopping.addCallback(tell)
+        self._stopping.addBoth(told.callback)
         return told
 
     def _stop(self) -> Deferred[None]:

@@ -89,6 +89,8 @@ class Options(BaseOptions):
     def _faultsOfUse(self) -> list[str]:
         """What can only be told by trying: endpoints, origins, folders, modules."""
         websocket, faults = self.config.websocket, []
+        if self["server-name"] is not None and not self["server-name"].strip():
+            faults.append("--server-name must be a name that is not blank.")
         for description in websocket.listen:
             faults += self._endpointFault(description)
         try:

@@ -47,6 +47,14 @@ def test_send(cluster: MemoryCluster) -> None:
     assert cluster["serverA"].counters["messages_sent"] == cluster["serverB"].counters["messages_sent"] == 1
 
 
+def test_sendAlone(clock: Clock) -> None:
+    """A node that is certainly alone asks nobody else."""
+    node = Node("serverA", clock=clock)
+    node.startService()
+    assert node.clients.send("nobody", "hi") == 0
+    assert node.counters["bus_packets_published"] == 0
+
+
 def test_sendMany(cluster: MemoryCluster) -> None:
     """Several get it, each once, however often they are named."""
     a, b, c = (join(cluster, *where) for where in (("serverA", "u1"), ("serverB", "u2"), ("serverB", "u3")))

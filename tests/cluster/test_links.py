@@ -7,8 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from twisted_crossws import HealthChange, Node
+from twisted_crossws.bus.memory import MemoryLink
 from twisted_crossws.testing import MemoryCluster
 
 
@@ -25,6 +27,16 @@ class TestWithoutRedis:
         assert node.bus.isHealthy
         with pytest.raises(ValueError, match="memory bus"):
             node.bus.addRedis("redis://localhost")
+
+    def test_added(self, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On one that is, who adds one is told when the bus says that it is there."""
+        added: Deferred[None] = Deferred()
+        monkeypatch.setattr(MemoryLink, "addRedis", lambda link, url: added)
+        told: list[Any] = []
+        node.bus.addRedis("redis://localhost").addCallback(told.append)
+        assert told == []
+        added.callback(None)
+        assert told == [None]
 
     def test_badRole(self, node: Node) -> None:
         """A role is one of two words."""

@@ -81,6 +81,15 @@ class TestComing:
         assert results(cluster["serverA"].servers.whenServers(1, role="game")) == [{"serverA"}]
         assert waiting == []
 
+    def test_whenServersInTime(self, cluster: MemoryCluster) -> None:
+        """With a time-out it fires as without one, if they come before that, and nothing follows."""
+        waiting = results(cluster["serverA"].servers.whenServers(4, timeout=2.0))
+        cluster.start("serverD")
+        cluster.advance(1.0)
+        assert waiting == [ALL | {"serverD"}]
+        cluster.advance(2.0)
+        assert len(waiting) == 1
+
     def test_whenServersInVain(self, cluster: MemoryCluster) -> None:
         """With a time-out it fails when that is over; without one it ends with the node."""
         servers = cluster["serverA"].servers
@@ -184,6 +193,18 @@ class TestCalls:
         assert isinstance(replies.errors["serverC"], ServerLost)
         assert isinstance(one[0], ServerLost) and "'serverC'" in str(one[0])
 
+    def test_othersAreWaitedFor(self, cluster: MemoryCluster) -> None:
+        """A call that asked others only does not end by it."""
+        cluster["serverB"].servers.on("who", lambda message: Deferred())
+        got = results(cluster["serverA"].servers.callOne("who", to="serverB", timeout=30.0))
+        cluster.advance(1.0)
+        cluster.kill("serverC")
+        cluster.advance(6.0)
+        assert got == []
+        cluster.kill("serverB")
+        cluster.advance(6.0)
+        assert isinstance(got[0], ServerLost) and "'serverB'" in str(got[0])
+
     def test_goneBefore(self, cluster: MemoryCluster) -> None:
         """A call to one that is known to be gone fails at once; after a while its name is as good as any other."""
         cluster["serverC"].stopService()
@@ -224,6 +245,23 @@ class TestCalls:
         assert {type(error) for error in replies.errors.values()} == {BusUnavailable}
         assert (replies.complete, replies.missing) == (False, {"serverB", "serverC"})
         assert cluster["serverA"].counters["calls_undeliverable"] == 2
+
+
+class TestWatch:
+    def test_goesOn(self, cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch, logged: list[Any]) -> None:
+        """A sign of life that fails is logged, and the next one comes: nobody takes the server for lost."""
+        events = heard(cluster["serverA"])
+
+        def fails() -> str:
+            raise OSError("no name")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("twisted_crossws.node.gethostname", fails)
+            cluster.advance(1.5)
+        assert {failure.type for failure in logged} == {OSError}
+        logged.clear()
+        cluster.advance(20.0)
+        assert events == [] and views(cluster, *ALL) == [ALL] * 3
 
 
 class TestNames:

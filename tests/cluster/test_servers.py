@@ -326,8 +326,8 @@ class TestNodeJsPeers:
     @pytest.mark.parametrize(("expected", "remaining"), [(None, [2, 2, 2, 1, 0]), (4, [3, 2, 1, 0])])
     def test_unasked(self, cluster: MemoryCluster, expected: int | None, remaining: list[int]) -> None:
         """
-        What comes from one that was not asked by name is a reply, and does not end the wait for those that were, however
-        often it comes; with C{expected} it counts like any other.
+        What comes from one that was not asked by name is a reply, and does not end the wait for those that were,
+        however often it comes; with C{expected} it counts like any other.
         """
         for name in ("serverA", "serverB", "serverC"):
             cluster[name].servers.on("who", lambda message: message.payload)
@@ -425,6 +425,17 @@ class TestRelay:
         cluster["serverB"].servers.on("answer", lambda message: 1 / 0)
         assert [type(frame) for frame in self.ask(cluster, bound=bound).takeFrames()] == [ErrorReply]
         assert self.ask(cluster, bound=bound, version=1).takeFrames() == []
+        logged.clear()
+
+    @pytest.mark.parametrize("bound", [True, False])
+    @pytest.mark.parametrize("to", ["serverA", "serverB"])
+    def test_answerWithoutForm(self, cluster: MemoryCluster, bound: bool, to: str, logged: list[Any]) -> None:
+        """So is an answer that the bus has a form for, and JSON has not; it is logged."""
+        cluster[to].servers.on("answer", lambda message: {None: 1})
+        (reply,) = self.ask(cluster, bound=bound, to=to).takeFrames()
+        assert isinstance(reply, ErrorReply) and (reply.callbackId, reply.code) == ("7", "internal_error")
+        assert self.ask(cluster, bound=bound, version=1, to=to).takeFrames() == []
+        assert [failure.type for failure in logged] == [TypeError] * 2
         logged.clear()
 
     @pytest.mark.parametrize("bound", [True, False])

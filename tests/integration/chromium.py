@@ -43,6 +43,10 @@ from twisted.python.failure import Failure
 #: several.
 PATIENCE = 30.0
 
+#: Skips a test where there is none. A mark, since a fixture of pytest-twisted that skips is an error from its second
+#: test on.
+needsChromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium (Debian package chromium)")
+
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -177,12 +181,10 @@ class Browser:
     @classmethod
     async def start(cls) -> Browser:
         """
-        Start it; without C{chromium} on this machine the test is skipped.
+        Start it.
 
         @raise BrowserError: it ended at once; its last words are in the message.
         """
-        if shutil.which("chromium") is None:
-            pytest.skip("needs chromium (Debian package chromium)")
         browser = cls(tempfile.mkdtemp(prefix="crossws-chromium-"))
         try:
             await browser._launch()

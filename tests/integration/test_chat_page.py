@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 
-from tests.integration.chromium import Browser, Tab
+from tests.integration.chromium import Browser, Tab, needsChromium
 from tests.integration.process import NodeProcess, startNode
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, needsChromium]
 
 CONFIG = Path(__file__).parents[2] / "examples" / "chat" / "crossws.toml"
 

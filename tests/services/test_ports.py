@@ -8,11 +8,13 @@ import errno
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor, RaisingMemoryReactor
 
 from twisted_crossws import Node
+from twisted_crossws.services import ports
 from twisted_crossws.services.ports import ListenError, PortService, withBacklog
 
 PLACE = "crossws.toml: [websocket] listen"
@@ -44,6 +46,104 @@ def test_cannotListen(node: Node) -> None:
         service.privilegedStartService()
     assert str(raised.value) == f"{PLACE}: 'tcp:9000' cannot be listened on: Address already in use."
     assert [failure.value for failure in told] == [raised.value]
+
+
+def test_notAnEndpoint(node: Node) -> None:
+    """A description that is no endpoint is a mistake of whoever wrote it."""
+    with pytest.raises(ValueError):
+        PortService(node, "nonsense", PLACE, MemoryReactor())
+
+
+def test_otherFault(node: Node) -> None:
+    """What is no fault of the port is passed on as it is."""
+    told: list[Any] = []
+    node.lifecycle.on("serverError", told.append)
+    service = PortService(node, "tcp:9000", PLACE, RaisingMemoryReactor(ZeroDivisionError()))  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError):
+        service.privilegedStartService()
+    assert [failure.type for failure in told] == [ZeroDivisionError]
+
+
+class LateEndpoint:
+    """
+    An endpoint that takes its time, as some of plugins do.
+
+    @ivar listening: what C{listen} has returned.
+    """
+
+    def __init__(self) -> None:
+        self.listening: Deferred[Any] = Deferred()
+
+    def listen(self, factory: object) -> Deferred[Any]:
+        return self.listening
+
+
+class TestLate:
+    @pytest.fixture
+    def endpoint(self, monkeypatch: pytest.MonkeyPatch) -> LateEndpoint:
+        late = LateEndpoint()
+        monkeypatch.setattr(ports, "serverFromString", lambda reactor, description: late)
+        return late
+
+    @pytest.fixture
+    def told(self, node: Node) -> list[Any]:
+        events: list[Any] = []
+        node.lifecycle.on("listening", events.append)
+        node.lifecycle.on("serverError", lambda failure: events.append(failure.value))
+        return events
+
+    @pytest.fixture
+    def service(self, node: Node, endpoint: LateEndpoint) -> PortService:
+        service = PortService(node, "onion:80", PLACE, MemoryReactor())
+        service.startService()
+        return service
+
+    def test_listening(self, endpoint: LateEndpoint, service: PortService, told: list[Any]) -> None:
+        """C{listening} is told when the port is there, and stopping closes it."""
+        assert told == []
+        port: Any = MemoryReactor().listenTCP(9000, service.factory)
+        port.stopListening = lambda: told.append("closed")
+        endpoint.listening.callback(port)
+        assert told == [port]
+        assert service.stopService().called
+        assert told == [port, "closed"]
+
+    def test_cannotListen(
+        self, endpoint: LateEndpoint, service: PortService, told: list[Any], logged: list[Any]
+    ) -> None:
+        """What goes wrong is told to C{serverError}, and logged, as nobody waits for it any more."""
+        endpoint.listening.errback(CannotListenError(None, 80, OSError(errno.EACCES, "Permission denied")))
+        (fault,) = told
+        assert str(fault) == f"{PLACE}: 'onion:80' cannot be listened on: Permission denied."
+        assert logged.pop().value is fault
+        assert service.stopService().called
+
+    def test_stoppedBefore(self, endpoint: LateEndpoint, service: PortService, told: list[Any]) -> None:
+        """A service that is stopped before then gives it up, and that is no fault."""
+        stopped = service.stopService()
+        assert stopped.called and told == []
+        assert endpoint.listening.called
+
+
+def test_neverStarted(node: Node) -> None:
+    """A port that was never listened on can be stopped, as when another one could not be listened on."""
+    service = PortService(node, "tcp:9000", PLACE, MemoryReactor())
+    assert service.stopService().called
+
+
+def test_withTheNode(node: Node, clock: Clock) -> None:
+    """A child of C{ports} listens when the node runs, and no longer when it stops."""
+    reactor = MemoryReactor()
+    closed: list[int] = []
+    PortService(node, "tcp:9000", PLACE, reactor).setServiceParent(node.ports)
+    node.lifecycle.on("listening", lambda port: setattr(port, "stopListening", lambda: closed.append(9000)))
+    assert not reactor.tcpServers
+    node.privilegedStartService()
+    node.startService()
+    assert len(reactor.tcpServers) == 1
+    assert node.stopService().called
+    assert closed == [9000]
+    assert clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from twisted_crossws import BusConfig, Config, IBusReceiver, Node
 from twisted_crossws.bus.memory import MemoryBus, MemoryLink
 from twisted_crossws.errors import PacketError
 from twisted_crossws.wire.packets import (
+    MAX_PACKET_SIZE,
     REPLY_EVENT,
     Bridge,
     ForAll,
@@ -120,6 +121,47 @@ def do(node: Node, channel: str, value: Any) -> Any:
     message = value["data"]
     onReply = (lambda reply: None) if "callbackId" in message else None
     return node.servers.emit(message["event"], message["payload"], to=message["targetServer"], onReply=onReply)
+
+
+class TestFaults:
+    @pytest.mark.parametrize("compression", [True, False])
+    def test_size(self, compression: bool) -> None:
+        """The largest packet is read, and one byte more is not: it is said to be oversized, whatever it holds."""
+        codec = PacketCodec(compression)
+        largest = MAX_PACKET_SIZE - len(codec.encode({"v": "x" * 100_000})) + 100_000
+        packet = codec.encode({"v": "x" * largest})
+        assert len(packet) == MAX_PACKET_SIZE
+        assert len(codec.decode(dict, packet)["v"]) == largest
+        with pytest.raises(PacketError, match=f"{MAX_PACKET_SIZE + 1} bytes") as raised:
+            codec.decode(dict, codec.encode({"v": "x" * (largest + 1)}))
+        assert (raised.value.cause, raised.value.sender) == ("oversized", "")
+
+    @pytest.mark.parametrize(
+        ("packet", "sender"),
+        [
+            ({"senderServer": "serverB"}, "serverB"),
+            ({"data": {"senderServer": "serverB"}}, "serverB"),
+            ({"senderServer": 7, "data": {"senderServer": "serverB"}}, "serverB"),
+            ({"data": {"data": {"senderServer": "serverB"}}}, ""),
+            ({"data": "text"}, ""),
+            ({}, ""),
+            ([], ""),
+            (7, ""),
+        ],
+    )
+    def test_sender(self, packet: Any, sender: str) -> None:
+        """Of a malformed packet it is said who has sent it, where that stands where it belongs."""
+        with pytest.raises(PacketError) as raised:
+            PacketCodec(True).decode(Bridge, msgspec.msgpack.encode(packet))
+        assert (raised.value.cause, raised.value.sender) == ("malformed", sender)
+
+    @pytest.mark.parametrize(("mine", "theirs"), [(True, False), (False, True)])
+    def test_otherEncoding(self, mine: bool, theirs: bool) -> None:
+        """One in the other encoding is unreadable, and the fault says what is usually wrong then."""
+        packet = PacketCodec(theirs).encode({"v": [1, "two"], "w": None})
+        with pytest.raises(PacketError, match="need the same compression") as raised:
+            PacketCodec(mine).decode(Bridge, packet)
+        assert raised.value.cause == "unreadable"
 
 
 def nested(depth: int) -> list[Any]:

@@ -4,13 +4,20 @@ The first bytes of a connection, and what comes after them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from twisted_crossws import Node
 from twisted_crossws.testing import FakePeer
+from twisted_crossws.wire.frames import Reply
+from twisted_crossws.wire.rfc6455 import maskedFrame
 
 PAGE = b"GET /healthz HTTP/1.1\r\nHost: localhost:9000\r\n\r\n"
 HANDSHAKE = (
@@ -41,3 +48,45 @@ def test_end(clock: Clock, pages: int) -> None:
     assert events == ["connection", "close 1006 connection lost"]
     clock.advance(1.0)
     assert not clock.getDelayedCalls()
+
+
+def test_afterTheEnd(clock: Clock) -> None:
+    """What still comes on a connection that was refused, as over TLS it may, is not looked at."""
+    node = Node(clock=clock)
+    protocol: Any = node.webSocketFactory().buildProtocol(None)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    protocol.dataReceived(b"rubbish\r\n\r\n")
+    assert transport.disconnecting
+    answer = transport.value()
+    protocol.dataReceived(PAGE + b"x" * 20000)
+    assert transport.value() == answer
+    assert node.counters["handshakes_malformed"] == 1
+    protocol.connectionLost(Failure(ConnectionDone()))
+    assert not clock.getDelayedCalls()
+
+
+def test_pieces(clock: Clock) -> None:
+    """However a request is cut up on its way, it is read as one; so are events that come with its last piece."""
+    node = Node(clock=clock)
+    node.clients.on("echo", lambda socket, payload: payload)
+    peer = FakePeer(node, clock, request=b"")
+    event = maskedFrame(1, b'{"event":"echo","payload":7,"callbackId":"1"}', b"mask")
+    for at in range(len(HANDSHAKE) - 1):
+        peer.sendBytes(HANDSHAKE[at : at + 1])
+        assert peer.status is None
+    peer.sendBytes(HANDSHAKE[-1:] + event + event[:9])
+    peer.sendBytes(event[9:])
+    assert peer.takeFrames() == [Reply("1", 7)] * 2
+
+
+def test_startedAndStopped(clock: Clock) -> None:
+    """Listening starts the site that answers plain requests, and stops it in the end, on how many ports ever."""
+    factory: Any = Node(clock=clock).webSocketFactory()
+    factory.doStart()
+    factory.doStart()
+    assert clock.getDelayedCalls() != []
+    factory.doStop()
+    assert clock.getDelayedCalls() != []
+    factory.doStop()
+    assert clock.getDelayedCalls() == []

@@ -412,20 +412,25 @@ class TestDeciding:
 
     @pytest.mark.parametrize("end", ["leave", "timeout", "stop"])
     @pytest.mark.parametrize("way", ["site", "port"])
-    def test_authenticatorThatGoesOn(self, node: Node, clock: Clock, end: str, way: str) -> None:
-        """Nobody comes in for whom an authenticator decides that was told to give up, and has not."""
+    @pytest.mark.parametrize("answer", ["u1", None, Refuse(403, "Not you")])
+    def test_authenticatorThatGoesOn(
+        self, node: Node, clock: Clock, end: str, way: str, answer: str | Refuse | None
+    ) -> None:
+        """An authenticator that was told to give up, and decides all the same, decides nothing."""
         ends: dict[str, Callable[[FakePeer], object]] = {
             "leave": FakePeer.leave,
             "timeout": lambda peer: clock.pump([5.0, 0]),
             "stop": lambda peer: node.stopService(),
         }
 
-        async def authenticate(request: Any) -> str:
+        async def authenticate(request: Any) -> str | None:
             try:
                 await Deferred()
             except Exception:
                 pass
-            return "u1"
+            if isinstance(answer, Refuse):
+                raise answer
+            return answer
 
         node.startService()
         node.authenticate = authenticate
@@ -433,6 +438,7 @@ class TestDeciding:
         peer = FakePeer(factory, clock, path="/chat")
         ends[end](peer)
         clock.advance(0)
-        assert not peer.isConnected and peer.status != 101
-        assert node.sockets.get("u1") is None
+        assert not peer.isConnected
+        assert peer.status == (503 if end == "stop" else None)
+        assert peer.transport.value().count(b"HTTP/1.1") == (end == "stop")
         assert node.counters["connections_opened"] == 0

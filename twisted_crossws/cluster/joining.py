@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.cluster.membership import Membership
 from twisted_crossws.cluster.subscriptions import Subscriptions
+from twisted_crossws.errors import BusUnavailable
 
 
 class Joining:
@@ -49,7 +50,8 @@ class Joining:
 
     def when(self) -> Deferred[None]:
         """
-        @return: fires when this server is a member; fails if it was refused.
+        @return: fires when this server is a member; fails if it was refused, and with C{CancelledError} if it stops
+            before that.
         """
         waiting: Deferred[None] = Deferred()
         if self._isDecided:
@@ -64,8 +66,8 @@ class Joining:
             waiting.callback(outcome)
 
     def _failed(self, failure: Failure) -> Any:
-        if failure.check(CancelledError):
-            return failure  # The node stops before it has come in.
+        if failure.check(CancelledError, BusUnavailable):
+            return Failure(CancelledError())  # The node stops before it has come in.
         told: Deferred[Any] = Deferred()
         told.addCallback(lambda _: self._refused(failure)).addCallback(lambda _: failure)
         told.callback(None)

@@ -12,7 +12,7 @@ from twisted_crossws.cluster.gathered import Replies
 from twisted_crossws.cluster.servers import Servers
 from twisted_crossws.errors import BusUnavailable, CrossWSError, NoSuchServer, RemoteError, ServerLost
 from twisted_crossws.state.counters import Counters
-from twisted_crossws.state.dispatch import Relay
+from twisted_crossws.state.dispatch import Relay, errorOf
 from twisted_crossws.state.sockets import Socket
 from twisted_crossws.wire.frames import encodeErrorReply, encodeReply
 from twisted_crossws.wire.packets import ReplyTo
@@ -46,7 +46,7 @@ class Relaying:
         else:
             replyTo = ReplyTo(socket.socketId, callbackId, version)
             asked = self._servers.askFor(relay.event, relay.payload, relay.to, replyTo)
-        asked.addCallback(self._passOn, socket, relay, callbackId).addErrback(self._failed)
+        asked.addCallback(self._passOn, socket, relay, callbackId).addErrback(self._failed, socket, callbackId)
 
     def _passOn(self, replies: Replies, socket: Socket, relay: Relay, callbackId: str) -> None:
         if relay.to in replies.byServer:
@@ -58,8 +58,10 @@ class Relaying:
         sent = socket.sendReply(text)
         self._counters["replies_sent" if sent else "replies_undeliverable"] += 1
 
-    def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure, socket: Socket, callbackId: str) -> None:
         _log.failure("the answer to a relayed question could not be passed on", failure=failure)
+        if socket.speaksErrors:
+            self._reply(socket, encodeErrorReply(callbackId, *errorOf(failure)))
 
 
 #: What a client is told of a server that did not get to answer.

@@ -106,4 +106,5 @@ class Rooms:
         for namespace in namespaces:
             channel = self._topics.room(namespace)
             if channel not in self._preset and not self._table.isUsed(namespace):
-                self._subscriptions.drop(channel)
+                # Nobody waits for it; if it cannot be, the log says so.
+                self._subscriptions.drop(channel).addErrback(lambda _: None)

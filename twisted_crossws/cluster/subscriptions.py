@@ -4,11 +4,12 @@ Which channels of the bus this node hears: the first who wants one subscribes, t
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.interfaces import IBusLink
+from twisted_crossws.wire.text import shown
 
 _log = Logger()
 
@@ -24,36 +25,33 @@ class Subscriptions:
         self._wanted: set[str] = set()
         self._confirmed: set[str] = set()
         self._busy: set[str] = set()
-        self._waiting: dict[str, list[Deferred[None]]] = {}
+        # Who waits, and whether for a subscription or for its end.
+        self._waiting: dict[str, list[tuple[Deferred[None], bool]]] = {}
 
     def want(self, channel: str) -> Deferred[None]:
         """
         @return: fires when the subscription is confirmed; fails with what the bus says if it cannot be had.
         """
         self._wanted.add(channel)
-        if channel in self._confirmed and channel not in self._busy:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._waiting.setdefault(channel, []).append(waiting)
-        self._step(channel)
-        return waiting
+        return self._wait(channel)
 
     def drop(self, channel: str) -> Deferred[None]:
         """
         It is not wanted any more.
 
-        @return: fires when the bus has been told.
+        @return: fires when the bus has been told; fails with what the bus says to that.
         """
         self._wanted.discard(channel)
-        if channel not in self._confirmed and channel not in self._busy:
+        return self._wait(channel)
+
+    def _wait(self, channel: str) -> Deferred[None]:
+        isWanted = channel in self._wanted
+        if isWanted == (channel in self._confirmed) and channel not in self._busy:
             return succeed(None)
         waiting: Deferred[None] = Deferred()
-        self._waiting.setdefault(channel, []).append(waiting)
+        self._waiting.setdefault(channel, []).append((waiting, isWanted))
         self._step(channel)
         return waiting
-
-    def __contains__(self, channel: str) -> bool:
-        return channel in self._wanted
 
     def _step(self, channel: str) -> None:
         if channel in self._busy:
@@ -64,22 +62,29 @@ class Subscriptions:
         self._busy.add(channel)
         subscribing = channel in self._wanted
         change = self._link.subscribe if subscribing else self._link.unsubscribe
-        done: Deferred[None] = change(channel)
-        done.addCallback(self._done, channel, subscribing).addErrback(self._failed, channel)
+        done: Deferred[None] = maybeDeferred(change, channel)
+        done.addCallback(self._done, channel, subscribing).addErrback(self._failed, channel, subscribing)
 
     def _done(self, _: object, channel: str, subscribed: bool) -> None:
         self._busy.discard(channel)
         (self._confirmed.add if subscribed else self._confirmed.discard)(channel)
         self._step(channel)
 
-    def _failed(self, failure: Failure, channel: str) -> None:
+    def _failed(self, failure: Failure, channel: str, subscribing: bool) -> None:
         self._busy.discard(channel)
         self._wanted.discard(channel)
         self._confirmed.discard(channel)
-        _log.failure("the channel {channel} could not be subscribed or left", failure=failure, channel=channel)
-        for waiting in self._waiting.pop(channel, ()):
-            waiting.errback(failure)
+        done = "subscribed" if subscribing else "left"
+        _log.warn(
+            "the channel {channel} could not be {done}: {reason}",
+            channel=shown(channel),
+            done=done,
+            reason=failure.getErrorMessage(),
+        )
+        for waiting, isWanted in self._waiting.pop(channel, ()):
+            # Who wants it to end has what it wants, if it never began.
+            waiting.callback(None if subscribing and not isWanted else failure)
 
     def _settled(self, channel: str) -> None:
-        for waiting in self._waiting.pop(channel, ()):
+        for waiting, _ in self._waiting.pop(channel, ()):
             waiting.callback(None)

@@ -59,12 +59,13 @@ def addApplication(node: Node, application: Application, options: dict[str, Any]
 def _fromModule(module: str, name: str) -> Application:
     try:
         found: Any = import_module(module)
+    except (Exception, SystemExit) as fault:
+        raise LookupError(f"cannot be imported: {type(fault).__name__}: {fault}") from None
+    try:
         for part in name.split("."):
             found = getattr(found, part)
     except AttributeError as fault:
         raise LookupError(f"cannot be used: {fault}") from None
-    except Exception as fault:
-        raise LookupError(f"cannot be imported: {type(fault).__name__}: {fault}") from None
     if not callable(found):
         raise LookupError("names something that is not callable")
     application: Application = found

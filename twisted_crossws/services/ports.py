@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -37,8 +38,8 @@ def withBacklog(description: str) -> str:
 
 class PortService(StreamServerEndpointService):
     """
-    Listens for a node. Its C{listening} event is fired for each port; what goes wrong is its C{serverError}, and
-    raised from starting as L{ListenError}.
+    Listens for a node. Its C{listening} event is fired for each port; what goes wrong is its C{serverError}, and, where
+    that is known at once, raised from starting as L{ListenError}.
     """
 
     _raiseSynchronously = True
@@ -49,25 +50,37 @@ class PortService(StreamServerEndpointService):
         @param place: where it was configured, to begin the error message with.
         @raise ValueError: the description is no endpoint.
         """
-        super().__init__(serverFromString(reactor, withBacklog(description)), node.webSocketFactory())
+        super().__init__(self, node.webSocketFactory())
+        self._listensOn = serverFromString(reactor, withBacklog(description))
         self._node = node
         self._description = description
         self._place = place
 
-    def privilegedStartService(self) -> None:
-        try:
-            super().privilegedStartService()
-        except (CannotListenError, OSError) as fault:
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """This is its own endpoint, so that it is the first to hear what comes of it."""
+        listening: Deferred[IListeningPort] = self._listensOn.listen(factory)
+        return listening.addCallbacks(self._listening, self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        @return: fires when the port is closed, or will not be opened; at once if it was never started.
+        """
+        if self._waitingForPort is None:
+            return succeed(None)
+        stopped: Deferred[None] = super().stopService()
+        return stopped
+
+    def _listening(self, port: IListeningPort) -> IListeningPort:
+        _log.info("{server} listens on {address}", server=self._node.serverName, address=port.getHost())
+        self._node.lifecycle.fire("listening", port)
+        return port
+
+    def _failed(self, failure: Failure) -> Failure:
+        fault = failure.value
+        if failure.check(CannotListenError, OSError):
             reason = getattr(fault, "socketError", fault)
             text = getattr(reason, "strerror", None) or str(reason)
-            error = ListenError(f"{self._place}: {self._description!r} cannot be listened on: {text}.")
-            self._node.lifecycle.fire("serverError", Failure(error))
-            raise error from None
-        waiting: Any = self._waitingForPort
-        waiting.addCallback(self._listening)
-
-    def _listening(self, port: IListeningPort | None) -> IListeningPort | None:
-        if port is not None:
-            _log.info("{server} listens on {address}", server=self._node.serverName, address=port.getHost())
-            self._node.lifecycle.fire("listening", port)
-        return port
+            failure = Failure(ListenError(f"{self._place}: {self._description!r} cannot be listened on: {text}."))
+        if not failure.check(CancelledError):
+            self._node.lifecycle.fire("serverError", failure)
+        return failure

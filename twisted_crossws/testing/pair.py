@@ -67,7 +67,7 @@ class WebSocketPair:
 
     def flush(self) -> None:
         """Move all bytes that wait, in both directions, and run what is due."""
+        assert self._endpoint.pump is not None  # It was connected to when this was made.
         self._clock.advance(0)
-        if self._endpoint.pump is not None:
-            self._endpoint.pump.flush()
+        self._endpoint.pump.flush()
         self._clock.advance(0)

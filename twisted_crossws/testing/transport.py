@@ -66,9 +66,9 @@ class FakeTransport(StringTransport):
         self._end(ConnectionDone())
 
     def abortConnection(self) -> None:
-        super().abortConnection()
         self.isAborted = True
         self._end(ConnectionAborted())
+        super().abortConnection()
 
     def leave(self) -> None:
         """The other side closes the connection."""

@@ -65,6 +65,10 @@ class Entrance:
         self._doors.append(factory)
         return factory
 
+    def open(self) -> None:
+        """Whoever may come in does, as it is from the beginning."""
+        self.admission.isClosed = False
+
     def close(self) -> None:
         """Nobody comes in any more, and who is at the door is sent away."""
         self.admission.isClosed = True

@@ -72,7 +72,7 @@ class Front(Protocol):
 
     def _headReceived(self, head: http.RequestHead, end: int) -> None:
         if not head.wantsUpgrade:
-            self._plain(head)
+            self._plain()
             return
         self._buffered = self._buffered[end:]
         self._deciding = Deferred.fromCoroutine(self.factory.admission.admit(head, peerName(self.transport.getPeer())))
@@ -91,13 +91,10 @@ class Front(Protocol):
         if isinstance(failure.value, HandshakeError) and not self._over:
             self._refuse(failure.value)
 
-    def _plain(self, head: http.RequestHead) -> None:
-        site = self.factory.site
-        if site is None:
-            raise HandshakeError(426, "Only WebSocket is spoken here.", [("Upgrade", "websocket")])
+    def _plain(self) -> None:
         buffered = self._buffered
         self._end()
-        protocol = site.buildProtocol(self.transport.getPeer())
+        protocol = self.factory.site.buildProtocol(self.transport.getPeer())
         self._handOn(protocol, buffered)
 
     def _handOn(self, protocol: Any, data: bytes) -> None:
@@ -144,7 +141,7 @@ class FrontFactory(Factory):
     """
     What a node listens with, on any endpoint.
 
-    @ivar site: what answers plain HTTP, or C{None}: then only WebSocket is spoken.
+    @ivar site: what answers plain HTTP.
     @ivar waiting: connections whose handshake is not over.
     """
 
@@ -155,7 +152,7 @@ class FrontFactory(Factory):
         *,
         admission: Admission,
         sockets: ServerFactory,
-        site: IProtocolFactory | None,
+        site: IProtocolFactory,
         clock: IReactorTime,
         counters: Counters,
         handshakeTimeout: float,
@@ -178,12 +175,10 @@ class FrontFactory(Factory):
         return [b"http/1.1"]
 
     def startFactory(self) -> None:
-        if self.site is not None:
-            self.site.doStart()
+        self.site.doStart()
 
     def stopFactory(self) -> None:
-        if self.site is not None:
-            self.site.doStop()
+        self.site.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return Front(self)
