@@ -109,8 +109,8 @@ class WebSocketConfig(Struct, frozen=True, kw_only=True):
     max_queued_bytes: _Bytes = 1_048_576
     #: permessage-deflate. It takes a connection from 10 to 108 kB of memory, so off.
     compression: _Flag = False
-    #: Small frames that arrive whole are read without Autobahn's general machine. That changes their costs alone, so it
-    #: is on; off helps to find out where something comes from.
+    #: Whether small frames that arrive whole are read without Autobahn's general machine. That is to change their costs
+    #: alone, so it is on. Nothing reads it yet.
     fast_path: _Flag = True
     #: A folder that is served over HTTP on the same ports. Empty: none, so that nothing is public by accident.
     static: _Text = ""
