@@ -30,6 +30,7 @@ FLOORS = {
     "node": 4,
     "services": 5,
     "testing": 5,
+    "redisserver": 5,
     "tap": 6,
     "__init__": 7,
 }
@@ -49,7 +50,8 @@ OUTSIDE = {
         "twisted.logger",
         "twisted.python.failure",
     },
-    "bus": {"twisted.internet", "twisted.logger", "twisted.python", "zope.interface"},
+    # hiredis is for one module of it; see below.
+    "bus": {"hiredis", "twisted.internet", "twisted.logger", "twisted.python", "zope.interface"},
     "cluster": {"twisted.internet", "twisted.logger", "twisted.python", "zope.interface", "msgspec"},
     "client": {"autobahn", "twisted.internet", "twisted.logger", "twisted.python"},
     # A node shares its port with pages, so twisted.web stands where the protocols are.
@@ -64,6 +66,7 @@ OUTSIDE = {
     },
     "node": {"twisted.application", "twisted.internet", "twisted.logger", "twisted.python", "twisted.web"},
     "services": {"twisted.application", "twisted.internet", "twisted.logger", "twisted.plugin", "twisted.python"},
+    "redisserver": {"twisted.internet", "twisted.python"},
     "testing": {"twisted.internet", "twisted.python", "twisted.test.iosim", "zope.interface"},
     "tap": {"twisted", "zope.interface", "msgspec"},
     "__init__": set[str](),
@@ -108,7 +111,9 @@ class TestModule:
     def test_outside(self, module: Path) -> None:
         """Of other packages it imports what its floor may."""
         outside = {
-            name for name in imports(module) if within(name, {"autobahn", "msgspec", "twisted", "zope", "txaio"})
+            name
+            for name in imports(module)
+            if within(name, {"autobahn", "hiredis", "msgspec", "twisted", "zope", "txaio"})
         }
         allowed = OUTSIDE[room(module)]
         assert {name for name in outside if not within(name, allowed)} == set()
@@ -126,3 +131,9 @@ class TestModule:
 def test_everyRoomHasAFloor() -> None:
     """Whoever adds a module says where it stands."""
     assert {room(module) for module in MODULES} == set(FLOORS) == set(OUTSIDE)
+
+
+def test_hiredisInOnePlace() -> None:
+    """What a Redis says is read in one module."""
+    users = [module.name for module in MODULES if any(within(name, {"hiredis"}) for name in imports(module))]
+    assert users == ["connection.py"]

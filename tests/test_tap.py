@@ -21,7 +21,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.usage import UsageError
 from zope.interface.verify import verifyObject
 
-from twisted_crossws import Node
+from twisted_crossws import Node, memoryBus, tap
 from twisted_crossws.errors import NameTaken
 from twisted_crossws.services.ports import ListenError
 from twisted_crossws.tap import CommandService, Options, makeService
@@ -279,6 +279,81 @@ class TestFaults:
         (folder / "tap_app.py").write_text("def makeService(node):\n    raise RuntimeError('called')\n")
         (line,) = refused("[[service]]\nuse = 'tap_app:makeService'\n[[service]]\nuse = 'tap_app:nothing'")
         assert "number 2" in line
+
+
+class TestRedis:
+    """C{[bus] type = "redis"}"""
+
+    def test_options(self, folder: Path, reactor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every key of C{[bus.redis]} reaches the bus."""
+        asked: list[Any] = []
+
+        def redisBus(urls: Any, **options: Any) -> Any:
+            asked.append((tuple(urls), options))
+            return memoryBus()
+
+        monkeypatch.setattr(tap, "redisBus", redisBus)
+        with open(folder / "crossws.toml", "a") as file:
+            file.write(
+                "\n[bus]\ntype = 'redis'\n[bus.redis]\nurls = ['redis://a', 'redis://b']\nstrategy = 'random'\n"
+                "force_ping = false\nping_interval = 1.5\nping_timeout = 0.5\nmax_waiting_packets = 7\n"
+                "max_waiting_bytes = 8\nmax_waiting_seconds = 9.0\n"
+            )
+        makeService(parse(folder))
+        assert asked[-1] == (
+            ("redis://a", "redis://b"),
+            {
+                "strategy": "random",
+                "forcePing": False,
+                "pingInterval": 1.5,
+                "pingTimeout": 0.5,
+                "maxWaitingPackets": 7,
+                "maxWaitingBytes": 8,
+                "maxWaitingSeconds": 9.0,
+            },
+        )
+
+    def test_connects(self, folder: Path, reactor: Any) -> None:
+        """A node that is started connects there, and one that stops lets go."""
+        with open(folder / "crossws.toml", "a") as file:
+            file.write("\n[bus]\ntype = 'redis'\n[bus.redis]\nurls = ['redis://192.0.2.7:7000']\n")
+        service: Any = makeService(parse(folder))
+        assert reactor.tcpClients == []
+        service.node.startService()
+        # This reactor takes every host for this one.
+        assert {port for _, port, _, _, _ in reactor.tcpClients} == {7000}
+        stopped = service.node.stopService()
+        reactor.pump([0.1] * 20)
+        assert stopped.called
+        assert reactor.getDelayedCalls() == []
+
+    def test_summary(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """C{--check} connects nowhere, and shows no password."""
+        with open(folder / "crossws.toml", "a") as file:
+            file.write("\n[bus]\ntype = 'redis'\n[bus.redis]\nurls = ['redis://u:s3cr3t@192.0.2.7']\n")
+        with pytest.raises(SystemExit) as ended:
+            parse(folder, "--check")
+        out, err = capfd.readouterr()
+        assert (ended.value.code, err) == (0, "")
+        assert "  bus       redis\n" in out and "s3cr3t" not in out
+
+    def test_faults(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """A URL that cannot be used, and a name that is missing, are faults of the file; no password is repeated."""
+        text = "[bus]\ntype = 'redis'\n[bus.redis]\nurls = ['redis://u:s3cr3t@host:port']\n"
+        (folder / "crossws.toml").write_text(text)
+        with pytest.raises(SystemExit) as ended:
+            parse(folder)
+        out, err = capfd.readouterr()
+        assert (ended.value.code, out) == (1, "")
+        name, url = err.splitlines()
+        assert name.startswith("crossws.toml: [node] server_name is missing; ") and name.endswith(".")
+        assert url.startswith("crossws.toml, line 4: [bus.redis] urls cannot be used: ") and url.endswith(".")
+        assert "s3cr3t" not in err
+
+    def test_nameFromTheCommandLine(self, folder: Path) -> None:
+        """A name on the command line will do."""
+        (folder / "crossws.toml").write_text("[bus]\ntype = 'redis'\n")
+        assert parse(folder, "--server-name", "serverA").config.bus.type == "redis"
 
 
 class TestService:

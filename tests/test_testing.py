@@ -65,6 +65,7 @@ class TestFakeTransport:
         for _ in range(2):
             getattr(transport, end)()
         transport.write(b"after")
+        transport.writeSequence([b"after"])
         assert transport.isEnded and protocol.told == []
         assert transport.isAborted is (end == "abortConnection")
         clock.advance(0)
@@ -77,7 +78,8 @@ class TestFakeTransport:
         transport.write(b"x" * 100_000)
         assert protocol.told == []
         transport.isStalled = True
-        transport.write(b"x" * 65536)
+        transport.write(b"x" * 32768)
+        transport.writeSequence([b"x" * 16384] * 2)
         assert protocol.told == []
         transport.write(b"x")
         assert protocol.told == ["pause"]

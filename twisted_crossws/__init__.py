@@ -28,6 +28,7 @@ run by C{twistd -n crossws --config crossws.toml}. And a client::
 
 from twisted_crossws._version import __version__
 from twisted_crossws.bus.memory import memoryBus
+from twisted_crossws.bus.redis import redisBus
 from twisted_crossws.client import Connector
 from twisted_crossws.cluster.answering import ServerMessage
 from twisted_crossws.cluster.gathered import Replies, Reply
@@ -79,6 +80,7 @@ __all__ = [
     "IBusLink",
     "IBusReceiver",
     "memoryBus",
+    "redisBus",
     # Services by name
     "INodeService",
     # Configuration

@@ -149,8 +149,7 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
         Literal["pinned", "random", "round-robin", "fastest"],
         Says('one of "pinned", "random", "round-robin" and "fastest"'),
     ] = "pinned"
-    #: Ping every Redis, whether the strategy needs it or not: a link that is dead and still open is found by
-    #: nothing else.
+    #: Ping each connection also if it shows by itself that it is alive. On, since a ping costs next to nothing.
     force_ping: _Flag = True
     #: Seconds between pings, as in the Node.js package.
     ping_interval: _Seconds = 5.0

@@ -17,7 +17,7 @@ from msgspec.structs import fields
 from twisted_crossws.config import EVENT_BURST, NOISE_BURST, Config, Says
 
 #: The words for C{type} in C{[bus]} that this version can do something with.
-AVAILABLE_BUSES = ("memory",)
+AVAILABLE_BUSES = ("memory", "redis")
 
 #: A value in a fault is for finding its place, and not for reading it.
 _SHOWN_LENGTH = 60

@@ -20,9 +20,11 @@ from twisted.python.usage import Options as BaseOptions
 from zope.interface import implementer
 
 from twisted_crossws.bus.memory import memoryBus
-from twisted_crossws.config import Config, ServiceConfig
+from twisted_crossws.bus.redis import redisBus
+from twisted_crossws.config import BusConfig, Config, ServiceConfig
 from twisted_crossws.configfile import Source, readConfig
 from twisted_crossws.errors import NameTaken
+from twisted_crossws.interfaces import IBus
 from twisted_crossws.node import Node
 from twisted_crossws.services.applications import Application, addApplication, checkOptions, findApplication
 from twisted_crossws.services.ports import ListenError, PortService
@@ -97,11 +99,23 @@ class Options(BaseOptions):
             OriginPolicy(websocket.allowed_origins)
         except ValueError as fault:
             faults.append(self.source.fault("websocket", "allowed_origins", f"cannot be used: {fault}"))
+        faults += self._busFaults()
         faults += self._presetFaults()
         if websocket.static and not os.path.isdir(websocket.static):
             faults.append(self.source.fault("websocket", "static", f"names {websocket.static!r}, which is no folder."))
         for number, service in enumerate(self.config.service, 1):
             faults += self._serviceFault(service, number)
+        return faults
+
+    def _busFaults(self) -> list[str]:
+        faults = []
+        if self.config.bus.type != "memory" and not self.config.node.server_name:
+            says = "is missing; a node that others can reach needs a name, unique in the cluster (or --server-name)."
+            faults.append(self.source.fault("node", "server_name", says))
+        try:
+            busOf(self.config.bus)
+        except ValueError as fault:
+            faults.append(self.source.fault("bus.redis", "urls", f"cannot be used: {fault}"))
         return faults
 
     def _presetFaults(self) -> list[str]:
@@ -139,13 +153,36 @@ class Options(BaseOptions):
         return []
 
 
+def busOf(config: BusConfig) -> IBus:
+    """
+    The bus that a configuration asks for.
+
+    @raise ValueError: a URL of a Redis is faulty, or two are of one server.
+    """
+    if config.type == "redis":
+        redis = config.redis
+        bus: IBus = redisBus(
+            redis.urls,
+            strategy=redis.strategy,
+            forcePing=redis.force_ping,
+            pingInterval=redis.ping_interval,
+            pingTimeout=redis.ping_timeout,
+            maxWaitingPackets=redis.max_waiting_packets,
+            maxWaitingBytes=redis.max_waiting_bytes,
+            maxWaitingSeconds=redis.max_waiting_seconds,
+        )
+        return bus
+    memory: IBus = memoryBus()
+    return memory
+
+
 def makeService(options: Options) -> IService:
     """
     The node of the configuration, with its ports and applications.
     """
     from twisted.internet import reactor
 
-    node = Node(bus=memoryBus(), config=options.config)
+    node = Node(bus=busOf(options.config.bus), config=options.config)
     for application, service in zip(options.applications, options.config.service, strict=True):
         addApplication(node, application, service.options)
     for description in options.config.websocket.listen:

@@ -140,6 +140,11 @@ class TestOwning:
         assert owner.counters["names_contested"] == 2
         assert owner.said == []
 
+    def test_otherLeft(self, owner: Claimant) -> None:
+        """If the other one says goodbye, all is well."""
+        owner.hears("bye", 50.0)
+        assert (owner.said, owner.faults, owner.counters["names_contested"]) == ([], [], 0)
+
     def test_left(self, owner: Claimant) -> None:
         """Once it has left, the name is nobody's, and no claim is answered."""
         owner.claim.withdraw()

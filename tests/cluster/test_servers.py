@@ -200,6 +200,13 @@ class TestSeveralNodes:
         cluster.advance()
         assert cluster["serverA"].counters["replies_late"] == 2
 
+    def test_repliesToOthers(self, cluster: MemoryCluster) -> None:
+        """Every server hears every reply; those to what others have asked are not late."""
+        self.listen(cluster, "serverB")
+        cluster["serverA"].servers.callOne("who", to="serverB")
+        cluster.advance()
+        assert cluster["serverC"].counters["replies_late"] == 0
+
     def test_partial(self, cluster: MemoryCluster) -> None:
         """When time runs out, the replies say what came, and who is missing."""
         self.listen(cluster, "serverA", "serverB")

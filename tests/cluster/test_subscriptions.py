@@ -4,12 +4,13 @@ Which channels a node hears: kept in step with the bus, however slow that is and
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import eventAsText, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -215,6 +216,25 @@ class TestRefused:
         for each in wanted:
             case.failureResultOf(each, BusUnavailable)
         assert lines == ["the channel 'a' could not be subscribed: The bus was stopped."]
+
+    def test_asked(self, link: SlowLink, subscriptions: Subscriptions, logged: list[Any]) -> None:
+        """An application that asks hears it if it listens; if not, that is no failure that nobody has handled."""
+        heard: list[Any] = []
+        subscriptions.ask("a").addErrback(lambda failure: heard.append(failure.type))
+        subscriptions.ask("a")
+        link.refuse(BusUnavailable("not now"))
+        gc.collect()
+        assert heard == [BusUnavailable]
+        assert logged == []
+
+    def test_askedInVain(self, link: SlowLink, subscriptions: Subscriptions, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that is refused at once hears it, too; and what it does wrong itself is not hidden."""
+        monkeypatch.setattr(link, "subscribe", lambda channel: fail(BusUnavailable("not now")))
+        case.failureResultOf(subscriptions.ask("a"), BusUnavailable)
+        monkeypatch.undo()
+        asked = subscriptions.ask("b").addErrback(lambda _: 1 / 0)  # type: ignore[arg-type,return-value]
+        link.refuse(BusUnavailable("not now"))
+        case.failureResultOf(asked, ZeroDivisionError)
 
     def test_again(self, link: SlowLink, subscriptions: Subscriptions) -> None:
         """Who wants it again tries again."""

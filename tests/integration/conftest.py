@@ -1,5 +1,5 @@
 """
-What integration tests are held to: no process outlives its test.
+What integration tests are held to: no process outlives its test. And what several of them begin with.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import pytest_twisted
 from twisted.internet.defer import ensureDeferred
 
 from tests.integration.process import running
+from tests.integration.redis import FaultyRedis
+from tests.integration.redis import running as runningRedis
 
 
 @pytest.fixture(autouse=True)
@@ -20,3 +22,10 @@ def processes(logged: list[Any]) -> Iterator[None]:
     yield
     for process in list(running):
         pytest_twisted.blockon(ensureDeferred(process.kill()))
+
+
+@pytest.fixture
+def redis(logged: list[Any]) -> Iterator[FaultyRedis]:
+    """A Redis of the test's own."""
+    with runningRedis() as redis:
+        yield redis

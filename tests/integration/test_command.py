@@ -262,7 +262,8 @@ class TestRefusing:
             ("[[service]]\nuse = 'echo_app:APPLES'", "echo_app:APPLES"),
             ("[[service]]\nuse = 'broken_app:makeService'", "SyntaxError"),
             ("[[service]]\nuse = 'echo_app:makeService'\noptions = {greetin = 'x'}", "greetin"),
-            ("[bus]\ntype = 'redis'", "type"),
+            ("[bus]\ntype = 'redis'", "server_name"),
+            ("[node]\nserver_name = 'a'\n[bus]\ntype = 'hub'", "type"),
             ("[rooms]\npreset = ['broadcast']", "preset"),
         ],
     )

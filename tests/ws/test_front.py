@@ -59,7 +59,8 @@ def test_afterTheEnd(clock: Clock) -> None:
     protocol.dataReceived(b"rubbish\r\n\r\n")
     assert transport.disconnecting
     answer = transport.value()
-    protocol.dataReceived(PAGE + b"x" * 20000)
+    protocol.dataReceived(b"rubbish again\r\n\r\n")
+    protocol.dataReceived(HANDSHAKE)
     assert transport.value() == answer
     assert node.counters["handshakes_malformed"] == 1
     protocol.connectionLost(Failure(ConnectionDone()))

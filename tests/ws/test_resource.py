@@ -4,6 +4,8 @@ A node on an existing web site: WebSocket clients come in at one path, everythin
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
 from twisted.web.test.requesthelper import DummyRequest
 
@@ -210,6 +212,22 @@ class TestOneConnection:
         requests[0].finish()
         assert b"HTTP/1.1 101 " in peer.transport.value()
         assert peer.transport.producerState == "producing"
+
+    def test_nothingIsKept(self, node: Node, clock: Clock) -> None:
+        """Nothing of the request is kept for as long as the connection is open."""
+        requests: list[weakref.ref[Any]] = []
+        site = siteOf(node, clock)
+
+        class Noted(Request):
+            def process(self) -> None:
+                requests.append(weakref.ref(self))
+                super().process()
+
+        site.requestFactory = Noted
+        peer = FakePeer(site, clock, path="/chat")
+        gc.collect()
+        assert [request() for request in requests] == [None]
+        assertServes(peer)
 
 
 class TestNotComingIn:

@@ -52,7 +52,7 @@ class Channels:
         @raise ValueError: the channel is one of the cluster's own.
         """
         self._check(channel)
-        return self._subscriptions.want(channel)
+        return self._subscriptions.ask(channel)
 
     def unsubscribe(self, channel: str) -> Deferred[None]:
         """

@@ -44,7 +44,7 @@ class Joining:
         names = list(channels)
         steps = self._subscriptions.want(self._channel)
         steps.addCallback(lambda _: self._membership.claim())
-        steps.addCallback(lambda _: gatherResults([self._subscriptions.want(name) for name in names]))
+        steps.addCallback(lambda _: self._subscribe(names))
         steps.addCallback(lambda _: self._membership.join())
         steps.addErrback(self._failed).addBoth(self._decided)
 
@@ -59,6 +59,15 @@ class Joining:
         else:
             self._waiting.append(waiting)
         return waiting
+
+    def _subscribe(self, names: list[str]) -> Deferred[Any]:
+        def unwrapped(failure: Failure) -> Failure:
+            first: Any = failure.value
+            return first.subFailure  # type: ignore[no-any-return]
+
+        wanted = [self._subscriptions.want(name) for name in names]
+        # All of them fail together, where the bus is stopped meanwhile.
+        return gatherResults(wanted, consumeErrors=True).addErrback(unwrapped)
 
     def _decided(self, outcome: Failure | None) -> None:
         self._outcome, self._isDecided = outcome, True

@@ -143,7 +143,8 @@ class Requests:
     def _reply(self, requestId: str, change: Callable[[Gathered], Reply]) -> None:
         waiting = self._waiting.get(requestId)
         if waiting is None:
-            self._counters["replies_late"] += 1
+            # Node.js peers and we reply to everyone; what others have asked is no concern of this server.
+            self._counters["replies_late"] += requestId.startswith(self._idPrefix)
             return
         waiting.tell(change(waiting.gathered))
         self.settle(requestId)

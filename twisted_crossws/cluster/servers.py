@@ -5,10 +5,10 @@ Servers that call each other.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from msgspec import UNSET
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -87,10 +87,8 @@ class Servers(Listeners):
         if timeout is None:
             return waiting
 
-        def late(result: Any, seconds: float) -> Any:
-            if isinstance(result, Failure) and result.check(CancelledError):
-                raise CallTimeout(f"There were not {count} servers within {seconds:g} seconds.")
-            return result
+        def late(_: Any, seconds: float) -> NoReturn:
+            raise CallTimeout(f"There were not {count} servers within {seconds:g} seconds.")
 
         return waiting.addTimeout(timeout, self._clock, late)
 

@@ -35,6 +35,24 @@ class Subscriptions:
         self._wanted.add(channel)
         return self._wait(channel)
 
+    def ask(self, channel: str) -> Deferred[None]:
+        """
+        As L{want}, for an application, which need not listen: a failure that it does not hear is logged once, and not
+        once more as one that nobody has handled.
+        """
+        told: Deferred[None] = Deferred()
+        isGiven = False
+
+        def failed(failure: Failure) -> None:
+            told.errback(failure)
+            if isGiven:
+                # By now all have heard it who listen.
+                told.addErrback(lambda left: None if left is failure else left)
+
+        self.want(channel).addCallbacks(told.callback, failed)
+        isGiven = True
+        return told
+
     def drop(self, channel: str) -> Deferred[None]:
         """
         It is not wanted any more.
@@ -72,7 +90,6 @@ class Subscriptions:
 
     def _failed(self, failure: Failure, channel: str, subscribing: bool) -> None:
         self._busy.discard(channel)
-        self._wanted.discard(channel)
         self._confirmed.discard(channel)
         done = "subscribed" if subscribing else "left"
         _log.warn(

@@ -45,7 +45,8 @@ class Awaited:
         servers = list(servers)
         for waiting in list(self._waiting):
             found = frozenset(each.name for each in servers if waiting.role in (None, each.role))
-            if len(found) >= waiting.count:
+            # Who was told before may have ended the wait of another.
+            if len(found) >= waiting.count and waiting in self._waiting:
                 self._waiting.remove(waiting)
                 waiting.done.callback(found)
 

@@ -4,6 +4,7 @@ Nodes of one process that behave as if each were a machine of its own.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -186,6 +187,8 @@ class _FaultyLink(MemoryLink):
         self._node: Any = receiver
         self._counters = counters
         self._partedAt = 0.0
+        self._lastArrival = 0.0
+        self._underway: deque[tuple[str, bytes]] = deque()
 
     def serverNames(self) -> None:  # type: ignore[override]
         return None
@@ -211,10 +214,17 @@ class _FaultyLink(MemoryLink):
         return not self.isParted and super().isSubscribed(channel)
 
     def deliver(self, channel: str, packet: bytes) -> None:
-        if self._faulty.latency:
-            self._clock.callLater(self._faulty.latency, super().deliver, channel, packet)
+        now = self._clock.seconds()
+        # None overtakes another, also when what comes later takes less time.
+        self._lastArrival = max(self._lastArrival, now + self._faulty.latency)
+        if self._lastArrival > now:
+            self._underway.append((channel, packet))
+            self._clock.callLater(self._lastArrival - now, self._arrive)
         else:
             super().deliver(channel, packet)
+
+    def _arrive(self) -> None:
+        super().deliver(*self._underway.popleft())
 
     def part(self, noticed: bool) -> None:
         self.isParted = True

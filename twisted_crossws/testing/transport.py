@@ -4,7 +4,7 @@ A transport whose other side is the test.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -50,6 +50,9 @@ class FakeTransport(StringTransport):
             self._waiting += len(data)
             if self._waiting > self.bufferSize and self.producer is not None:
                 self.producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
 
     def read(self) -> None:
         """The other side reads everything that waited."""

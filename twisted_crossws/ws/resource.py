@@ -114,7 +114,6 @@ class _Visitor:
         self._end()
         transport = channel.transport
         protocol = self._resource.sockets.admit(admitted)
-        channel.setTimeout(None)
         transport.unregisterProducer()
         # As Twisted's own WebSocket resource does: whatever comes next goes to the other protocol. In the raw mode of a
         # request is what came in one piece with it.

@@ -211,9 +211,8 @@ class ServerProtocol(WebSocketServerProtocol):
 
     def fault(self, code: int, reason: str) -> None:
         """The client broke a limit of ours: close, and take nothing more from it."""
-        if self.state == self.STATE_OPEN:
-            self.failedByMe = True
-            self.close(code, reason)
+        self.failedByMe = True
+        self.close(code, reason)
 
     def _faultBegins(self, code: int, reason: str) -> None:
         self._why = reason

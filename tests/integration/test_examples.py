@@ -1,0 +1,95 @@
+"""
+The examples of several servers as a person runs them: by one command, to their end.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import sys
+
+import pytest
+import pytest_twisted
+
+from tests.integration.process import ROOT, Process, freePort
+
+pytestmark = pytest.mark.integration
+
+
+def start(example: str, *args: str) -> Process:
+    return Process.start(sys.executable, str(ROOT / "examples" / example / "run.py"), *args, cwd=ROOT)
+
+
+def firstOfFive() -> int:
+    """Five ports in a row that nobody listens on now."""
+    while True:
+        first = freePort()
+        if first + 4 < 65536 and all(isFree(port) for port in range(first, first + 5)):
+            return first
+
+
+def isFree(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+class TestCrossServer:
+    @pytest_twisted.ensureDeferred
+    async def test_run(self) -> None:
+        """Every way to tell and to ask, with what each server heard and said; in the end it ends well."""
+        process = start("cross-server")
+        assert await process.wait() == 0
+        assert process.errors == ""
+        parts = dict(re.findall(r"^(\S.*):\n((?: .*\n)+)", process.output, re.MULTILINE))
+        names = ["gameServer", "mailServer", "shopServer"]
+        assert f"Servers: {', '.join([*names[:2], 'sender', *names[2:]])}\n" in process.output
+        hello = sorted(parts["To all others, without a reply"].splitlines())
+        assert hello == [f"  {name} hears 'good morning' from sender" for name in names]
+        psst = sorted(parts["To two of them"].splitlines())
+        assert psst == [f"  {name} hears 'psst' from sender" for name in ("gameServer", "shopServer")]
+        stock = ["gameServer has ['chess', 'go']", "mailServer has []", "shopServer has ['books']"]
+        replies = re.findall(
+            r"^  (.*), (\d) to go$", parts["A question to all others, with a function for each reply"], re.M
+        )
+        assert (sorted(said for said, _ in replies), [left for _, left in replies]) == (stock, ["2", "1", "0"])
+        assert parts["The same with a Deferred"].splitlines() == [f"  {line}" for line in stock]
+        assert parts["A question to one"] == "  7 / 2 = 3.5\n  7 / 0: mailServer does not divide by zero.\n"
+        (last,) = parts["A question to one that is there and one that is not"].splitlines()
+        assert last == "  replies {'gameServer': ['chess', 'go']}, complete False, missing {'nobody'}"
+
+
+class TestClusterChat:
+    @pytest_twisted.ensureDeferred
+    async def test_run(self) -> None:
+        """Fifty clients at five nodes: each gets what is for it, once, and nothing else."""
+        first = firstOfFive()
+        process = start("cluster-chat", str(first))
+        assert await process.wait() == 0
+        assert process.errors == ""
+        lines = re.findall(r"^client(\d+) +at (\d+) in (\w+) +got  (.*)$", process.output, re.MULTILINE)
+        assert [int(number) for number, *_ in lines] == list(range(50))
+        for text, port, room, got in lines:
+            number = int(text)
+            expected = ["commander: Good evening, everybody."]
+            expected += ["commander: Only you, client7."] * (number == 7)
+            expected += ["commander: You three."] * (number in (1, 2, 3))
+            expected += ["commander: Red room, please."] * (room == "red" and number != 0)
+            expected += ["client4: Green is ours."] * (room == "green")
+            assert sorted(got.split("  |  ")) == sorted(expected)
+            assert (int(port), room) == (first + number % 5, ("red", "green", "blue")[number % 3])
+
+    @pytest_twisted.ensureDeferred
+    async def test_interrupted(self) -> None:
+        """Ctrl-C ends everything at any time, without a word."""
+        first = firstOfFive()
+        process = start("cluster-chat", str(first))
+        await process.says("clients are at")
+        assert await process.stop(signal.SIGINT) == 0
+        assert "Traceback" not in process.output and "KeyboardInterrupt" not in process.output
+        assert all(isFree(port) for port in range(first, first + 5))
