@@ -34,6 +34,7 @@ class Call:
     """
     One question to other servers.
 
+    @ivar knewAll: the caller knew whom it asked. One that was never heard may be a peer that says nothing of itself.
     @ivar outcomes: when and how it ended; it must do so once.
     @ivar wasFrozen: the caller was, meanwhile, so that it may be late.
     @ivar isOrphan: the caller died.
@@ -42,6 +43,7 @@ class Call:
     caller: str
     to: list[str]
     at: float
+    knewAll: bool
     outcomes: list[tuple[float, Any]] = field(default_factory=list)
     wasFrozen: bool = False
     isOrphan: bool = False
@@ -133,7 +135,11 @@ class ClusterUnderFaults(RuleBasedStateMachine):
     def ask(self, caller: str, to: list[str], seconds: float) -> None:
         """A question, to which the answer takes so long."""
         if self.awake(caller):
-            call, number, clock = Call(caller, to, self.now), len(self.calls), self.cluster.clock(caller)
+            call, number, clock = (
+                Call(caller, to, self.now, self.cluster[caller].servers.names() >= set(to)),
+                len(self.calls),
+                self.cluster.clock(caller),
+            )
             self.calls.append(call)
             servers = self.cluster[caller].servers
             done = servers.call("ask", [number, seconds], to=to, timeout=TIMEOUT)
@@ -219,7 +225,8 @@ class ClusterUnderFaults(RuleBasedStateMachine):
                 for other in NAMES:
                     if self.awake(other) and other not in self.parted and self.sinceSilence(other) > GONE:
                         assert not self.cluster[other].servers.alive(name)
-                        assert not [call for call in self.openCalls(other) if call.to == [name] and call.at <= diedAt]
+                        waiting = [call for call in self.openCalls(other) if call.to == [name] and call.at <= diedAt]
+                        assert not [call for call in waiting if call.knewAll]
 
     def sinceSilence(self, name: str) -> float:
         return self.now - self.lastSilence[name]
