@@ -18,7 +18,8 @@ async def main(reactor, name, redis):
 
     @node.servers.on("hello")
     def hello(message):
-        print(f"  {name} hears {message.payload!r} from {message.sender}", flush=True)
+        # In one piece, since others print at the same time.
+        print(f"  {name} hears {message.payload!r} from {message.sender}\n", end="", flush=True)
 
     @node.servers.on("stock")
     def stock(message):

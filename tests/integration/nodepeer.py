@@ -3,7 +3,7 @@ A server of a Node.js cluster for a test: C{peer/peer.js} in a process of its ow
 
 ::
 
-    peer = await NodePeer.run("peerC", redis.url)
+    peer = await NodePeer.run(packages, "peerC", redis.url)
     await peer.do("emit", event="say", payload={"msg": "hi"})
     event = await peer.hears("heard", event="said")
     await peer.finish()
@@ -24,9 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 
 from tests.integration.process import PATIENCE, Process, reactor
@@ -59,6 +57,7 @@ class NodePeer(Process):
     @classmethod
     async def run(
         cls,
+        packages: Path,
         name: str,
         redis: str,
         *,
@@ -67,19 +66,17 @@ class NodePeer(Process):
         channels: tuple[str, ...] = (),
     ) -> NodePeer:
         """
-        Start one, or skip the test where that is not possible.
+        Start one.
 
+        @param packages: what L{fetchPackages} returned.
         @param redis: the URL.
         @param namespaces: the room namespaces that it hears.
         @param channels: custom ones that it hears.
         @return: fires when it hears everything.
         """
-        modules = await deferToThread(packages)
-        if isinstance(modules, str):
-            pytest.skip(modules)
         about = {"name": name, "redis": redis, "compression": compression}
         options = json.dumps({**about, "namespaces": namespaces, "channels": channels})
-        environment = {"NODE_PATH": str(modules)}
+        environment = {"NODE_PATH": str(packages)}
         peer = cls.start("node", str(_PEER / "peer.js"), options, cwd=_PEER, env=environment)
         assert isinstance(peer, NodePeer)
         peer.name = name
@@ -186,22 +183,15 @@ def _rich(value: dict[str, Any]) -> Any:
     return value
 
 
-_found: list[Path | str] = []
-
-
-def packages() -> Path | str:
+def fetchPackages() -> Path:
     """
-    The folder of the peer's npm packages, fetched once for each state of their lock file and kept among the temporary
-    files; or a sentence that says why they cannot be had.
+    The npm packages of the peer, fetched once for each state of their lock file and kept among the temporary files.
+
+    @return: their folder.
+    @raise LookupError: they cannot be had; the sentence says why.
     """
-    if not _found:
-        _found.append(_fetch())
-    return _found[0]
-
-
-def _fetch() -> Path | str:
     if shutil.which("node") is None or shutil.which("npm") is None:
-        return "The peer runs in Node.js, and node or npm is not on the PATH."
+        raise LookupError("The peer runs in Node.js, and node or npm is not on the PATH.")
     state = sha256((_PEER / "package-lock.json").read_bytes()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"crossws-peer-{os.getuid()}-{state}"
     if folder.is_dir():
@@ -214,7 +204,8 @@ def _fetch() -> Path | str:
         subprocess.run(command, cwd=making, capture_output=True, text=True, check=True, timeout=120)
         os.rename(making, folder)
     except subprocess.SubprocessError as fault:
-        return f"npm cannot fetch the packages of the peer: {getattr(fault, 'stderr', '') or fault}"
+        reason = getattr(fault, "stderr", "") or fault
+        raise LookupError(f"npm cannot fetch the packages of the peer: {reason}") from None
     except OSError:
         if not folder.is_dir():  # If it is one, somebody else has fetched the same meanwhile.
             raise

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 
 from tests.integration.cluster import Puppet, startPuppets
-from tests.integration.nodepeer import NodePeer
+from tests.integration.nodepeer import NodePeer, fetchPackages
 from tests.integration.process import PATIENCE, pause, reactor
 from tests.integration.redis import FaultyRedis
 from twisted_crossws import (
@@ -94,6 +94,15 @@ class Mixed:
         return heard.addTimeout(PATIENCE, reactor)
 
 
+@pytest.fixture(scope="session")
+def packages() -> Path:
+    """Those of the peer. Where they cannot be had, the test is skipped."""
+    try:
+        return fetchPackages()
+    except LookupError as fault:
+        pytest.skip(fault.args[0])
+
+
 @pytest.fixture
 def compression() -> bool:
     """Of those tests that do not care."""
@@ -117,12 +126,12 @@ async def startNode(name: str, redis: FaultyRedis, compression: bool) -> tuple[N
 
 
 @pytest_twisted.async_yield_fixture
-async def mixed(redis: FaultyRedis, compression: bool) -> AsyncIterator[Mixed]:
+async def mixed(packages: Path, redis: FaultyRedis, compression: bool) -> AsyncIterator[Mixed]:
     nodes, urls, ports = zip(
         *[await startNode(name, redis, compression) for name in ("serverA", "serverB")], strict=True
     )
     channels = {"namespaces": ("chat",), "channels": ("mychan", "other")}
-    peer = await NodePeer.run("peerC", redis.url, compression=compression, **channels)
+    peer = await NodePeer.run(packages, "peerC", redis.url, compression=compression, **channels)
     await peer.do("sockets", rooms={"7": [["chat", "1"]], "8": []})
     await peer.do("answer", event="who", reply="peerC")
     await peer.do("answer", event="echo", echo=True)
@@ -507,9 +516,9 @@ class TestProcesses:
     """The same, in brief, with nodes as they are run."""
 
     @pytest_twisted.ensureDeferred
-    async def test_mixed(self, redis: FaultyRedis, compression: bool, tmp_path: Path) -> None:
+    async def test_mixed(self, packages: Path, redis: FaultyRedis, compression: bool, tmp_path: Path) -> None:
         """Two processes of C{twistd crossws} and the peer: every kind of send and call, in both directions."""
-        peer = await NodePeer.run("peerC", redis.url, compression=compression, namespaces=("chat",))
+        peer = await NodePeer.run(packages, "peerC", redis.url, compression=compression, namespaces=("chat",))
         await peer.do("sockets", rooms={"7": [["chat", "1"]], "8": []})
         await peer.do("answer", event="echo", echo=True)
         bus = f"compression = {str(compression).lower()}"
