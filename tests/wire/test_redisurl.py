@@ -144,6 +144,7 @@ class TestShown:
             ("rediss://[::1]:1/2", "rediss://[::1]:1/2"),
             ("unix://sam:secret@/run/redis.sock?db=2", "unix://sam@/run/redis.sock?db=2"),
             ("unix://:secret@/run/redis.sock", "unix:///run/redis.sock"),
+            ("unix://a%0Ab:secret@/run/%01%3Fx%20", "unix://a%0Ab@/run/%01%3Fx%20"),
         ],
     )
     def test_withoutPassword(self, text: str, shown: str) -> None:

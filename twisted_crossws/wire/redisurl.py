@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Literal
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 #: Where a Redis listens if nothing else is said.
 DEFAULT_PORT = 6379
@@ -101,9 +101,9 @@ class RedisUrl:
     @property
     def shown(self) -> str:
         """The URL for people: in its shortest form, with its port, without its password."""
-        who = f"{self.user}@" if self.user else ""
+        who = f"{quote(self.user)}@" if self.user else ""
         if self.kind == "unix":
-            return f"unix://{who}{self.path}" + (f"?db={self.database}" if self.database else "")
+            return f"unix://{who}{quote(self.path)}" + (f"?db={self.database}" if self.database else "")
         scheme = "redis" if self.kind == "tcp" else "rediss"
         return f"{scheme}://{who}{self.server}" + (f"/{self.database}" if self.database else "")
 
