@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from twisted_crossws import Config, Node, RoomsConfig
 from twisted_crossws.testing import FakePeer, MemoryCluster
@@ -296,6 +297,24 @@ class TestChannels:
         """What is published is a mapping that the bus has a form for."""
         with pytest.raises(TypeError):
             cluster["serverA"].channels.publish("mine", mapping)
+
+    def test_complaints(self, cluster: MemoryCluster) -> None:
+        """The log tells of them once a minute for each cause, with channel and sender."""
+        malformed = PacketCodec().encode({"data": 7, "senderServer": "serverX"})
+
+        def said(packet: bytes) -> list[str]:
+            with capturedLogs() as events:
+                cluster["serverA"]._link.publish("ws:broadcast", packet)
+                cluster.advance()
+            return [str(formatEvent(event)) for event in events if event["log_level"] is LogLevel.warn]
+
+        first = said(malformed)
+        assert len(first) == 2  # Both nodes hear it.
+        assert all("ws:broadcast" in each and "serverX" in each for each in first)
+        assert said(malformed) == []
+        assert len(said(b"\xc1")) == 2
+        cluster.advance(60.0)
+        assert len(said(malformed)) == 2
 
     def test_malformedPackets(self, cluster: MemoryCluster) -> None:
         """A packet that is not what its channel carries is counted and dropped, and the next one is read."""
