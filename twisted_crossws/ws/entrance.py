@@ -10,6 +10,7 @@ from twisted.web.resource import IResource
 from twisted_crossws.config import WebSocketConfig
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.gateway import ClientGateway
+from twisted_crossws.ws.door import Door
 from twisted_crossws.ws.front import FrontFactory
 from twisted_crossws.ws.handshake import Admission
 from twisted_crossws.ws.resource import SocketResource
@@ -28,42 +29,26 @@ class Entrance:
         self, gateway: ClientGateway, options: WebSocketConfig, clock: IReactorTime, counters: Counters, health: Health
     ) -> None:
         self.admission = Admission(options, clock, counters, lambda: len(gateway.all))
-        self._options = options
+        self._static = options.static
         self._clock = clock
-        self._counters = counters
         self._health = health
-        self._sockets = ServerFactory(gateway=gateway, options=options, clock=clock, counters=counters)
-        self._doors: list[FrontFactory | SocketResource] = []
-
-    def resource(self, *, anyPath: bool = True) -> IResource:
-        """
-        @param anyPath: C{False}: only C{path} of the configuration.
-        """
-        resource = SocketResource(
+        self._door = Door(
             admission=self.admission,
-            sockets=self._sockets,
-            clock=self._clock,
-            counters=self._counters,
-            handshakeTimeout=self._options.handshake_timeout,
-            anyPath=anyPath,
+            sockets=ServerFactory(gateway=gateway, options=options, clock=clock, counters=counters),
+            clock=clock,
+            counters=counters,
+            handshakeTimeout=options.handshake_timeout,
         )
-        self._doors.append(resource)
-        return resource
+
+    def resource(self) -> IResource:
+        """For another site, which decides about the path."""
+        return SocketResource(self._door, anyPath=True)
 
     def factory(self) -> FrontFactory:
         """For a port of the node's own."""
-        upgrade = self.resource(anyPath=False)
-        pages = NodePages(health=self._health, upgrade=upgrade, static=self._options.static)
-        factory = FrontFactory(
-            admission=self.admission,
-            sockets=self._sockets,
-            site=NodeSite(pages, self._clock),
-            clock=self._clock,
-            counters=self._counters,
-            handshakeTimeout=self._options.handshake_timeout,
-        )
-        self._doors.append(factory)
-        return factory
+        upgrade = SocketResource(self._door, anyPath=False)
+        pages = NodePages(health=self._health, upgrade=upgrade, static=self._static)
+        return FrontFactory(self._door, NodeSite(pages, self._clock))
 
     def open(self) -> None:
         """Whoever may come in does, as it is from the beginning."""
@@ -72,5 +57,4 @@ class Entrance:
     def close(self) -> None:
         """Nobody comes in any more, and who is at the door is sent away."""
         self.admission.isClosed = True
-        for door in self._doors:
-            door.sendAway()
+        self._door.sendAway()

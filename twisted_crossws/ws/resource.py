@@ -6,50 +6,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from twisted_crossws.errors import HandshakeError
-from twisted_crossws.state.counters import Counters
-from twisted_crossws.wire.http import MAX_HEAD_BYTES, RequestHead, parseHead
-from twisted_crossws.ws.handshake import Admission, Admitted
-from twisted_crossws.ws.server import ServerFactory, peerName
+from twisted_crossws.wire.http import RequestHead, parseHead
+from twisted_crossws.ws.door import Door, Visitor
+from twisted_crossws.ws.server import ServerProtocol, peerName
 
 
 class SocketResource(Resource):
     """
     Where this stands in a site, WebSocket clients come in. Whatever is no WebSocket gets 426.
-
-    @ivar waiting: requests that are not decided yet.
     """
 
     isLeaf = True
 
-    def __init__(
-        self,
-        *,
-        admission: Admission,
-        sockets: ServerFactory,
-        clock: IReactorTime,
-        counters: Counters,
-        handshakeTimeout: float,
-        anyPath: bool,
-    ) -> None:
+    def __init__(self, door: Door, *, anyPath: bool) -> None:
         """
         @param anyPath: C{True} where the site decides about paths, C{False} where C{path} of the configuration does.
         """
         super().__init__()
-        self.admission = admission
-        self.sockets = sockets
-        self.clock = clock
-        self.counters = counters
-        self.handshakeTimeout = handshakeTimeout
-        self.anyPath = anyPath
-        self.waiting: set[_Visitor] = set()
+        self._door = door
+        self._anyPath = anyPath
 
     def render(self, request: Any) -> int | bytes:
         try:
@@ -59,61 +39,29 @@ class SocketResource(Resource):
             if not head.wantsUpgrade:
                 raise HandshakeError(426, "Only WebSocket is spoken here.", [("Upgrade", "websocket")])
         except HandshakeError as fault:
-            self.counters["handshakes_malformed"] += 1
+            self._door.counters["handshakes_malformed"] += 1
             return _refusal(request, fault)
-        _Visitor(self, request).ask(head)
+        visitor = _RequestVisitor(self._door, request)
+        visitor.arrive()
+        visitor.ask(head, peerName(request.channel.getPeer()), anyPath=self._anyPath)
         return NOT_DONE_YET
 
-    def sendAway(self) -> None:
-        """The node stops: whoever has not come in yet does not."""
-        for visitor in list(self.waiting):
-            visitor.sendAway()
 
-
-class _Visitor:
+class _RequestVisitor(Visitor):
     """
-    A request until L{Admission} has decided: then its connection goes to Autobahn's protocol, or ends. What the client
-    sends meanwhile is kept here, where the site would take it for the next request.
+    A request of the site. What the client sends before it is decided is kept here, where the site would take it for the
+    next request.
     """
 
-    def __init__(self, resource: SocketResource, request: Any) -> None:
-        self._resource = resource
+    def __init__(self, door: Door, request: Any) -> None:
+        super().__init__(door)
         self._request = request
-        self._early = b""
-        self._timer: IDelayedCall | None = None
-        self._deciding: Deferred[Admitted] | None = None
-        self._over = False
+        request.notifyFinish().addErrback(lambda _: self.end())
+        request.channel.rawDataReceived = self._earlyReceived
 
-    def ask(self, head: RequestHead) -> None:
-        """Let it be decided."""
-        resource, channel = self._resource, self._request.channel
-        resource.waiting.add(self)
-        self._request.notifyFinish().addErrback(self._gone)
-        channel.rawDataReceived = self._earlyReceived
-        self._timer = resource.clock.callLater(resource.handshakeTimeout, self._tooLate)
-        admitting = resource.admission.admit(head, peerName(channel.getPeer()), anyPath=resource.anyPath)
-        self._deciding = Deferred.fromCoroutine(admitting)
-        self._deciding.addCallbacks(self._admitted, self._denied)
-
-    def sendAway(self) -> None:
-        """The node stops."""
-        self._refuse(HandshakeError(503, "The server is stopping."))
-
-    def _earlyReceived(self, data: bytes) -> None:
-        # Nobody may speak before the handshake is answered; a little of it is forgiven.
-        if self._over:
-            return
-        self._early += data
-        if len(self._early) > MAX_HEAD_BYTES:
-            self._cut("handshakes_malformed")
-
-    def _admitted(self, admitted: Admitted) -> None:
-        if self._over:
-            return  # It was told to give up, and has not.
-        channel, early = self._request.channel, self._early
-        self._end()
+    def letIn(self, protocol: ServerProtocol, data: bytes) -> None:
+        channel = self._request.channel
         transport = channel.transport
-        protocol = self._resource.sockets.admit(admitted)
         transport.unregisterProducer()
         # As Twisted's own WebSocket resource does: whatever comes next goes to the other protocol. In the raw mode of a
         # request is what came in one piece with it.
@@ -123,41 +71,19 @@ class _Visitor:
         # An answer that the client has not read yet may have paused it.
         transport.resumeProducing()
         protocol.makeConnection(transport)
-        protocol.dataReceived(admitted.head + early)
+        protocol.dataReceived(data)
 
-    def _denied(self, failure: Failure) -> None:
-        failure.trap(HandshakeError, CancelledError)
-        if isinstance(failure.value, HandshakeError) and not self._over:
-            self._refuse(failure.value)
-
-    def _refuse(self, fault: HandshakeError) -> None:
-        self._end()
+    def answer(self, fault: HandshakeError) -> None:
         self._request.write(_refusal(self._request, fault))
         self._request.finish()
 
-    def _tooLate(self) -> None:
-        self._timer = None
-        self._cut("handshakes_timed_out")
-
-    def _cut(self, cause: str) -> None:
-        self._resource.counters[cause] += 1
-        self._end()
+    def abort(self) -> None:
         self._request.channel.transport.abortConnection()
 
-    def _gone(self, _: Failure) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        """This object has nothing more to do: no timer, no bytes, no decision stays behind."""
-        self._over = True
-        self._early = b""
-        self._resource.waiting.discard(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deciding, self._deciding = self._deciding, None
-        if deciding is not None:
-            deciding.cancel()
+    def _earlyReceived(self, data: bytes) -> None:
+        if not self.isOver:
+            self.received += data
+            self.checkEarly()
 
 
 def _headOf(request: Any) -> RequestHead:

@@ -1,0 +1,143 @@
+"""
+Whoever is not let in yet: a little time, a little memory, and one decision, whichever way it came.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from twisted_crossws.errors import HandshakeError
+from twisted_crossws.state.counters import Counters
+from twisted_crossws.wire.http import MAX_HEAD_BYTES, RequestHead
+from twisted_crossws.ws.handshake import Admission, Admitted
+from twisted_crossws.ws.server import ServerFactory, ServerProtocol
+
+
+class Door:
+    """
+    What all ways into a node share.
+
+    @ivar admission: decides who comes in.
+    @ivar sockets: makes the protocol of whoever does.
+    @ivar handshakeTimeout: seconds until then.
+    @ivar waiting: whoever has not come in yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        sockets: ServerFactory,
+        clock: IReactorTime,
+        counters: Counters,
+        handshakeTimeout: float,
+    ) -> None:
+        self.admission = admission
+        self.sockets = sockets
+        self.clock = clock
+        self.counters = counters
+        self.handshakeTimeout = handshakeTimeout
+        self.waiting: set[Visitor] = set()
+
+    def sendAway(self) -> None:
+        """The node stops: whoever has not come in yet does not."""
+        for visitor in list(self.waiting):
+            visitor.refuse(HandshakeError(503, "The server is stopping."))
+
+
+class Visitor:
+    """
+    Somebody at the door, until L{Admission} has decided. A subclass knows the connection: how to let it in, to answer
+    it, and to cut it.
+
+    @ivar received: bytes that came and are not used yet.
+    @ivar isDeciding: the handshake is being decided about.
+    @ivar isOver: it is not at the door any more.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.received = b""
+        self.isOver = False
+        self._timer: IDelayedCall | None = None
+        self._deciding: Deferred[Admitted] | None = None
+
+    def letIn(self, protocol: ServerProtocol, data: bytes) -> None:
+        """
+        It may come in.
+
+        @param protocol: what is to have the connection from now on.
+        @param data: what that has to receive first.
+        """
+        raise NotImplementedError
+
+    def answer(self, fault: HandshakeError) -> None:
+        """Say why not, and end the connection."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        raise NotImplementedError
+
+    @property
+    def isDeciding(self) -> bool:
+        return self._deciding is not None
+
+    def arrive(self) -> None:
+        """From now on its time runs."""
+        self.door.waiting.add(self)
+        self._timer = self.door.clock.callLater(self.door.handshakeTimeout, self._tooLate)
+
+    def ask(self, head: RequestHead, peer: str, *, anyPath: bool = False) -> None:
+        """
+        Let it be decided.
+
+        @param anyPath: on a shared site the site has decided about the path.
+        """
+        self._deciding = Deferred.fromCoroutine(self.door.admission.admit(head, peer, anyPath=anyPath))
+        self._deciding.addCallbacks(self._admitted, self._denied)
+
+    def checkEarly(self) -> None:
+        """Nobody may speak before the handshake is answered; a little of it is forgiven."""
+        if len(self.received) > MAX_HEAD_BYTES:
+            self._cut("handshakes_malformed")
+
+    def refuse(self, fault: HandshakeError) -> None:
+        """It does not come in."""
+        self.end()
+        self.answer(fault)
+
+    def end(self) -> None:
+        """There is nothing more to do here: no timer, no bytes, no decision stays behind."""
+        self.isOver = True
+        self.received = b""
+        self.door.waiting.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deciding, self._deciding = self._deciding, None
+        if deciding is not None:
+            deciding.cancel()
+
+    def _admitted(self, admitted: Admitted) -> None:
+        if self.isOver:
+            return  # It was told to give up, and has not.
+        early = self.received
+        self.end()
+        self.letIn(self.door.sockets.admit(admitted), admitted.head + early)
+
+    def _denied(self, failure: Failure) -> None:
+        failure.trap(HandshakeError, CancelledError)
+        if isinstance(failure.value, HandshakeError) and not self.isOver:
+            self.refuse(failure.value)
+
+    def _tooLate(self) -> None:
+        self._timer = None
+        self._cut("handshakes_timed_out")
+
+    def _cut(self, cause: str) -> None:
+        self.door.counters[cause] += 1
+        self.end()
+        self.abort()
