@@ -21,7 +21,8 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from twisted.web.static import Data
 from twisted.web.test.requesthelper import DummyRequest
 
-from twisted_crossws import Config, Node, Refuse, Socket, WebSocketConfig
+from tests.ws.nodes import makeNode
+from twisted_crossws import Node, Refuse, Socket
 from twisted_crossws.testing import FakePeer
 from twisted_crossws.wire.frames import Reply
 from twisted_crossws.wire.rfc6455 import maskedFrame
@@ -34,17 +35,6 @@ HANDSHAKE = (
 
 #: Seconds that the site keeps an idle connection.
 IDLE = 60
-
-
-def makeNode(clock: Clock, **options: Any) -> Node:
-    node = Node("serverA", clock=clock, config=Config(websocket=WebSocketConfig(**options)))
-    node.clients.on("echo", lambda socket, payload: payload)
-    return node
-
-
-@pytest.fixture
-def node(clock: Clock) -> Node:
-    return makeNode(clock)
 
 
 def siteOf(node: Node, clock: Clock, **pages: Resource) -> Site:

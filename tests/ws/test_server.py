@@ -16,7 +16,8 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from tests.ws.memorytcp import MemoryTCP
-from twisted_crossws import Config, Node, Socket, WebSocketConfig
+from tests.ws.nodes import makeNode
+from twisted_crossws import Node, Socket
 from twisted_crossws.testing import FakePeer, FakeTransport
 from twisted_crossws.wire.frames import Event, Reply
 from twisted_crossws.wire.rfc6455 import maskedFrame, serverFrames
@@ -30,17 +31,6 @@ HANDSHAKE = (
 
 #: Makes a frame of 1000 bytes.
 NEWS = "x" * 967
-
-
-def makeNode(clock: Clock, **options: Any) -> Node:
-    node = Node("serverA", clock=clock, config=Config(websocket=WebSocketConfig(**options)))
-    node.clients.on("echo", lambda socket, payload: payload)
-    return node
-
-
-@pytest.fixture
-def node(clock: Clock) -> Node:
-    return makeNode(clock)
 
 
 def frame(opcode: int, payload: bytes = b"") -> bytes:

@@ -13,7 +13,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import eventAsText, globalLogPublisher
 
-from twisted_crossws import Config, Node, WebSocketConfig
+from tests.ws.nodes import makeNode
+from twisted_crossws import Node
 from twisted_crossws.testing import FakePeer
 from twisted_crossws.wire.frames import Reply
 
@@ -21,17 +22,6 @@ HANDSHAKE = (
     b"GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-
-
-def makeNode(clock: Clock, **options: Any) -> Node:
-    node = Node("serverA", clock=clock, config=Config(websocket=WebSocketConfig(**options)))
-    node.clients.on("echo", lambda socket, payload: payload)
-    return node
-
-
-@pytest.fixture
-def node(clock: Clock) -> Node:
-    return makeNode(clock)
 
 
 def ask(node: Node, clock: Clock, path: str, method: str = "GET") -> tuple[int | None, dict[str, str], bytes]:
