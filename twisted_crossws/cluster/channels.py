@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.subscriptions import Subscriptions
 from twisted_crossws.state.deliver import notify
+from twisted_crossws.state.listeners import checkListener
 
 _log = Logger()
 
@@ -68,8 +69,7 @@ class Channels:
 
         @raise TypeError: it is not callable.
         """
-        if not callable(listener):
-            raise TypeError(f"A listener must be callable, and {listener!r} is not.")
+        checkListener(listener)
         self._listeners = (*self._listeners, listener)
         return listener
 

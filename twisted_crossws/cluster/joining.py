@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.python.failure import Failure
 
 from twisted_crossws.cluster.membership import Membership
@@ -77,7 +77,4 @@ class Joining:
     def _failed(self, failure: Failure) -> Any:
         if failure.check(CancelledError, BusUnavailable):
             return Failure(CancelledError())  # The node stops before it has come in.
-        told: Deferred[Any] = Deferred()
-        told.addCallback(lambda _: self._refused(failure)).addCallback(lambda _: failure)
-        told.callback(None)
-        return told
+        return maybeDeferred(self._refused, failure).addCallback(lambda _: failure)

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.interfaces import HealthChange, IBusLink, Role
 from twisted_crossws.state.deliver import notify
+from twisted_crossws.state.listeners import checkListener
 from twisted_crossws.wire.text import shown
 
 _log = Logger()
@@ -65,12 +66,14 @@ class Links:
 
     def onHealthChange(self, listener: OnHealthChange) -> OnHealthChange:
         """Call a listener with each L{HealthChange}, after those that were added before."""
-        self._onHealthChange = (*self._onHealthChange, _checked(listener))
+        checkListener(listener)
+        self._onHealthChange = (*self._onHealthChange, listener)
         return listener
 
     def onSubscriptionError(self, listener: OnSubscriptionError) -> OnSubscriptionError:
         """Call a listener with channel and exception when a Redis refuses a subscription. It is tried again."""
-        self._onSubscriptionError = (*self._onSubscriptionError, _checked(listener))
+        checkListener(listener)
+        self._onSubscriptionError = (*self._onSubscriptionError, listener)
         return listener
 
     def healthChanged(self, change: HealthChange) -> None:
@@ -97,9 +100,3 @@ class Links:
 
     def _failed(self, listener: Callable[..., Any], failure: Failure) -> None:
         _log.failure("a listener of bus failed: {listener!r}", failure=failure, listener=listener)
-
-
-def _checked(listener: Any) -> Any:
-    if not callable(listener):
-        raise TypeError(f"A listener must be callable, and {listener!r} is not.")
-    return listener

@@ -82,8 +82,7 @@ class Listeners:
         checkEvent(event)
 
         def add(listener: _L) -> _L:
-            if not callable(listener):
-                raise TypeError(f"A listener must be callable, and {listener!r} is not.")
+            checkListener(listener)
             self._set(event, [*self._entries.get(event, ()), _Entry(listener, tag, once)])
             return listener
 
@@ -100,6 +99,14 @@ class Listeners:
             self._withOnce.add(event)
         else:
             self._withOnce.discard(event)
+
+
+def checkListener(listener: object) -> None:
+    """
+    @raise TypeError: it is not callable.
+    """
+    if not callable(listener):
+        raise TypeError(f"A listener must be callable, and {listener!r} is not.")
 
 
 def checkEvent(event: object) -> None:
