@@ -17,6 +17,7 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import fields
 
 from twisted_crossws.config import (
+    FAST_PATH,
     BusConfig,
     ChannelsConfig,
     Config,
@@ -158,6 +159,12 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
 
 ACCEPTED = [(*place, value) for place, (good, _) in RULES.items() for value in good]
 REFUSED = [(*place, value) for place, (_, bad) in RULES.items() for value in bad]
+
+
+@pytest.fixture(autouse=True)
+def quietEnvironment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The defaults are those of an environment that says nothing."""
+    monkeypatch.delenv(FAST_PATH, raising=False)
 
 
 def said(section: str, key: str, value: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ mapping says is, by L{twisted_crossws.configfile}.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any, Literal
 
@@ -109,9 +110,9 @@ class WebSocketConfig(Struct, frozen=True, kw_only=True):
     max_queued_bytes: _Bytes = 1_048_576
     #: permessage-deflate. It takes a connection from 10 to 108 kB of memory, so off.
     compression: _Flag = False
-    #: Whether small frames that arrive whole are read without Autobahn's general machine. That is to change their costs
-    #: alone, so it is on. Nothing reads it yet.
-    fast_path: _Flag = True
+    #: Whether whole frames are read without Autobahn's general machine, and sent without Twisted's round trip through
+    #: the reactor. That changes costs alone, so it is on, unless the environment says otherwise (L{FAST_PATH}).
+    fast_path: _Flag = field(default_factory=lambda: os.environ.get(FAST_PATH) != "off")
     #: A folder that is served over HTTP on the same ports. Empty: none, so that nothing is public by accident.
     static: _Text = ""
     #: Frames of one message. Browsers send one frame; without a limit a message of empty frames never ends.
@@ -131,6 +132,10 @@ class WebSocketConfig(Struct, frozen=True, kw_only=True):
     #: Handshakes at once: after a restart all clients of a node come back.
     handshake_burst: _Count = 20_000
 
+
+#: The variable that, if it is C{off}, turns the fast paths off wherever the configuration does not say: to find out in
+#: a minute whether they have to do with a fault, without touching a file.
+FAST_PATH = "CROSSWS_FAST_PATH"
 
 #: A client may send so many times L{WebSocketConfig.max_noise_per_second} at once, after a pause.
 NOISE_BURST = 10
@@ -207,7 +212,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """Everything that can be said of a node."""
 
     node: NodeConfig = NodeConfig()
-    websocket: WebSocketConfig = WebSocketConfig()
+    websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     bus: BusConfig = BusConfig()
     rooms: RoomsConfig = RoomsConfig()
     channels: ChannelsConfig = ChannelsConfig()

@@ -8,14 +8,17 @@ import errno
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Port, Server
 from twisted.internet.testing import MemoryReactor, RaisingMemoryReactor
 
-from twisted_crossws import Node
+from twisted_crossws import Config, Node, WebSocketConfig
 from twisted_crossws.services import ports
 from twisted_crossws.services.ports import ListenError, PortService, withBacklog
+from twisted_crossws.ws.direct import DirectServer
 
 PLACE = "crossws.toml: [websocket] listen"
 
@@ -158,3 +161,19 @@ def test_withTheNode(node: Node, clock: Clock) -> None:
 def test_backlog(description: str, becomes: str) -> None:
     """An endpoint gets a long backlog, if it has none of its own and its kind knows of one."""
     assert withBacklog(description) == becomes
+
+
+@pytest.mark.parametrize("isFast", [True, False])
+def test_directWrites(clock: Clock, isFast: bool) -> None:
+    """A TCP port of a node makes connections that write directly, unless the fast paths are off."""
+    node = Node("serverA", clock=clock, config=Config(websocket=WebSocketConfig(fast_path=isFast)))
+    port = Port(0, node.webSocketFactory())
+
+    class Reactor(MemoryReactor):
+        def listenTCP(self, *args: Any, **kwargs: Any) -> Port:
+            return port
+
+    port.getHost = lambda: IPv4Address("TCP", "127.0.0.1", 9000)  # type: ignore[method-assign]
+    PortService(node, "tcp:9000", PLACE, Reactor()).privilegedStartService()
+    made: Any = port.transport
+    assert (made.func is DirectServer) if isFast else (made is Server)

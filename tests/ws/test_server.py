@@ -4,6 +4,8 @@ One client's connection: between Autobahn, a transport, and the node.
 
 from __future__ import annotations
 
+import gc
+import weakref
 import zlib
 from typing import Any
 
@@ -315,3 +317,38 @@ class TestCompression:
         peer = self.connect(node, clock, "permessage-deflate")
         assert sockets[0].send("news", "x" * 1000)
         assert peer.takeFrames() == [Event("news", "x" * 1000)]
+
+
+class TestMemory:
+    @pytest.mark.parametrize("end", ["client closes", "client is gone", "server closes", "server aborts", "is faulty"])
+    @pytest.mark.parametrize("raises", [False, True])
+    def test_withoutTheCollector(self, clock: Clock, logged: list[Any], end: str, raises: bool) -> None:
+        """Nothing of a connection that has ended waits for the collector, not even after a listener that raised."""
+        node = makeNode(clock)
+        sockets: list[Any] = []
+        node.lifecycle.on("connection", lambda socket: sockets.append(socket))
+        node.clients.on("divide", lambda socket, payload: 1 / payload)
+        gc.collect()
+        gc.disable()
+        try:
+            tcp = MemoryTCP(node.webSocketFactory().buildProtocol(None))
+            receive = tcp.transport.protocol.dataReceived
+            receive(HANDSHAKE)
+            receive(frame(1, b'{"event":"divide","payload":%d,"callbackId":"1"}' % (not raises)))
+            gone = weakref.ref(sockets[0]._channel)
+            if end == "client closes":
+                receive(frame(8, b"\x03\xe8"))
+            elif end == "server closes":
+                sockets[0].close()
+            elif end == "server aborts":
+                sockets[0].abort()
+            elif end == "is faulty":
+                receive(b"\xff" * 10)
+            tcp.transport.connectionLost(Failure(ConnectionDone()))
+            del tcp, receive
+            sockets.clear()
+            logged.clear()
+            assert node.counters["connections_closed"] == 1
+            assert gone() is None
+        finally:
+            gc.enable()

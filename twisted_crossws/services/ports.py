@@ -16,6 +16,8 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.errors import CrossWSError
 from twisted_crossws.node import Node
+from twisted_crossws.ws.direct import useDirectWrites
+from twisted_crossws.ws.turn import Turn
 
 _log = Logger()
 
@@ -55,6 +57,7 @@ class PortService(StreamServerEndpointService):
         self._node = node
         self._description = description
         self._place = place
+        self._turn = Turn(reactor)
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """This is its own endpoint, so that it is the first to hear what comes of it."""
@@ -72,6 +75,8 @@ class PortService(StreamServerEndpointService):
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
         _log.info("{server} listens on {address}", server=self._node.serverName, address=port.getHost())
+        if self._node.config.websocket.fast_path:
+            useDirectWrites(port, self._turn)
         self._node.lifecycle.fire("listening", port)
         return port
 

@@ -22,10 +22,7 @@ def call(listener: Callable[..., Any], *args: Any) -> Any:
     @return: its result; a Deferred of it, if the listener returned one or is an C{async def}.
     @raise Exception: what it raised at once.
     """
-    result = listener(*args)
-    if result.__class__ is CoroutineType:
-        return Deferred.fromCoroutine(result)
-    return result
+    return _begun(listener(*args))
 
 
 def notify(listeners: Iterable[Callable[..., Any]], args: tuple[Any, ...], onFailure: OnFailure) -> None:
@@ -38,6 +35,11 @@ def notify(listeners: Iterable[Callable[..., Any]], args: tuple[Any, ...], onFai
         else:
             if isinstance(result, Deferred):
                 result.addErrback(_failedLate, listener, onFailure)
+
+
+def _begun(result: Any) -> Any:
+    """What a listener returned: if it is a coroutine, a Deferred of what that returns, and it has begun to run."""
+    return Deferred.fromCoroutine(result) if result.__class__ is CoroutineType else result
 
 
 def _failedLate(failure: Failure, listener: Callable[..., Any], onFailure: OnFailure) -> None:
@@ -79,15 +81,28 @@ class Gathering:
         """Call all of them in order."""
         for listener in listeners:
             try:
-                result = call(listener, *args)
+                result = listener(*args)
             except Exception:
-                self._fault(listener, Failure())
+                self.raised(listener)
             else:
-                if isinstance(result, Deferred):
-                    self._working += 1
-                    result.addCallbacks(self._late, self._lateFault, errbackArgs=(listener,))
-                else:
-                    self._result(result)
+                self.returned(listener, result)
+        self.calledAll()
+
+    def returned(self, listener: Callable[..., Any], result: Any) -> None:
+        """A listener was called, and this is what it returned."""
+        result = _begun(result)
+        if isinstance(result, Deferred):
+            self._working += 1
+            result.addCallbacks(self._late, self._lateFault, errbackArgs=(listener,))
+        else:
+            self._result(result)
+
+    def raised(self, listener: Callable[..., Any]) -> None:
+        """A listener was called, and has raised what is being handled."""
+        self._fault(listener, Failure())
+
+    def calledAll(self) -> None:
+        """No more listeners will be called."""
         self._oneDone()
 
     def _result(self, result: Any) -> None:
@@ -118,4 +133,6 @@ class Gathering:
                 self.answered(None)
             else:
                 self.failed(self._failure)
+        # Its traceback holds this object, which only the collector could end.
+        self._failure = None
         self.finished()

@@ -21,6 +21,9 @@ from twisted_crossws.wire.text import shown
 
 _log = Logger()
 
+#: What needs no second look: neither a Deferred, nor a coroutine, nor a L{Relay}.
+_PLAIN = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
+
 
 @dataclass(frozen=True)
 class Relay:
@@ -73,9 +76,51 @@ class ClientDispatch:
         if socket.unanswered >= self._maxUnanswered:
             return self._overloaded(socket, frame)
         listeners = self._listeners.take(frame.event)
+        if len(listeners) == 1:
+            return self._ask(socket, frame, listeners[0])
         if not listeners:
             self.counters["events_without_listener"] += 1
-        return _Answer(self, socket, frame).run(listeners)
+        answer = _Answer(self, socket, frame)
+        answer.gather(listeners, (socket, frame.payload))
+        return answer.atOnce()
+
+    def _ask(self, socket: Socket, frame: Event, listener: Callable[..., Any]) -> bytes | None:
+        """
+        Fast path: there is one listener, and it returns a plain value at once. Then nothing has to be remembered of the
+        event. If it returns anything else, or raises, all goes on as with many listeners.
+        """
+        socket.unanswered += 1
+        try:
+            result = listener(socket, frame.payload)
+        except Exception:
+            socket.unanswered -= 1
+            answer = _Answer(self, socket, frame)
+            answer.raised(listener)
+        else:
+            socket.unanswered -= 1
+            if result.__class__ in _PLAIN:
+                if frame.callbackId is None:
+                    return None
+                try:
+                    return self.sendable(socket, encodeReply(frame.callbackId, result))
+                except Exception:
+                    pass  # It holds something that has no form on the wire, which is told below.
+            answer = _Answer(self, socket, frame)
+            answer.returned(listener, result)
+        answer.calledAll()
+        return answer.atOnce()
+
+    def sendable(self, socket: Socket, reply: bytes) -> bytes | None:
+        """
+        Count a reply that is there at once.
+
+        @return: the reply, if the socket can still be sent to.
+        """
+        if socket.isOpen:
+            self.counters["replies_sent"] += 1
+            return reply
+        self.counters["replies_undeliverable"] += 1
+        return None
 
     def _overloaded(self, socket: Socket, frame: Event) -> bytes | None:
         self.counters["events_overloaded"] += 1
@@ -98,17 +143,16 @@ class _Answer(Gathering):
         self._frame = frame
         self._inTurn = True
         self._text: bytes | None = None
+        socket.unanswered += 1
 
-    def run(self, listeners: tuple[Callable[..., Any], ...]) -> bytes | None:
-        self._socket.unanswered += 1
-        self.gather(listeners, (self._socket, self._frame.payload))
+    def atOnce(self) -> bytes | None:
+        """
+        All listeners were called.
+
+        @return: the reply, if there is one already; if not, it is sent when there is.
+        """
         self._inTurn = False
-        if self._text is not None and not self._socket.isOpen:
-            self._dispatch.counters["replies_undeliverable"] += 1
-            return None
-        if self._text is not None:
-            self._dispatch.counters["replies_sent"] += 1
-        return self._text
+        return None if self._text is None else self._dispatch.sendable(self._socket, self._text)
 
     def answered(self, value: Any) -> None:
         callbackId = self._frame.callbackId

@@ -32,7 +32,7 @@ MAX_NESTING = 64
 MAX_INTEGER = 2**53
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """
     An event, from either side.
 
@@ -82,18 +82,18 @@ class _FromServer(msgspec.Struct):
     error: _Error | None = None
 
 
-class _EventOut(msgspec.Struct):
+class _EventOut(msgspec.Struct, gc=False):
     event: str
     payload: Any
 
 
-class _CallOut(msgspec.Struct):
+class _CallOut(msgspec.Struct, gc=False):
     event: str
     payload: Any
     callbackId: str
 
 
-class _ReplyOut(msgspec.Struct):
+class _ReplyOut(msgspec.Struct, gc=False):
     payload: Any
     callbackId: str
 
@@ -103,6 +103,7 @@ class _ErrorOut(msgspec.Struct):
     error: _Error
 
 
+_decodeEvent = msgspec.json.Decoder(Event).decode
 _decodeFromClient = msgspec.json.Decoder(_FromClient).decode
 _decodeFromServer = msgspec.json.Decoder(_FromServer).decode
 _encode = msgspec.json.Encoder().encode
@@ -119,16 +120,26 @@ def decodeFromClient(text: bytes) -> Event:
     @raise FrameError: it is no frame: not JSON, not an object, without an event, or beyond a limit.
     """
     try:
+        frame = _decodeEvent(text)
+    except _UNREADABLE:
+        frame = _withoutCallbackId(text)
+    else:
+        if frame.callbackId is not None and not 0 < len(frame.callbackId) <= MAX_CALLBACK_ID:
+            frame = Event(frame.event, frame.payload)
+    if not frame.event:
+        raise FrameError("The frame's event is an empty string.")
+    if frame.payload.__class__ is not str:
+        _checkValue(frame.payload)
+    return frame
+
+
+def _withoutCallbackId(text: bytes) -> Event:
+    """Read a frame whose C{callbackId} is none, if that is all that is wrong with it."""
+    try:
         found = _decodeFromClient(text)
     except _UNREADABLE as fault:
         raise FrameError(f"The text is not a client frame: {fault}.") from None
-    if not found.event:
-        raise FrameError("The frame's event is an empty string.")
-    payload, callbackId = found.payload, found.callbackId
-    _checkValue(payload)
-    if callbackId is not None and not _isCallbackId(callbackId):
-        callbackId = None
-    return Event(found.event, payload, callbackId)
+    return Event(found.event, found.payload)
 
 
 def decodeFromServer(text: bytes) -> Frame:

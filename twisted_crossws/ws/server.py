@@ -4,6 +4,7 @@ Autobahn's server protocol, with every limit set, as a translator between bytes 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -23,6 +24,7 @@ from twisted_crossws.wire.text import closeReason
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
 from twisted_crossws.ws.transport import unsentBytes
+from twisted_crossws.ws.whole import WholeFrames
 
 _log = Logger()
 
@@ -54,11 +56,16 @@ class ServerProtocol(WebSocketServerProtocol):
     # Autobahn reads this before it copies its options, so that setting the option has no effect.
     tcpNoDelay = True
 
+    #: The gateway's.
+    messageReceived: Callable[[Any, bytes], bytes | None]
+
     admitted: Admitted | None = None
     socket: Any = None
     heard = True
     pingSlot = 0
-    _paused = False
+    _isReading = False
+    _early = b""
+    _isPaused = False
     _queued = 0
     _fragments = 0
     _afterFault: int | None = None
@@ -97,7 +104,7 @@ class ServerProtocol(WebSocketServerProtocol):
     def onMessageEnd(self) -> None:
         data, self.message_data = self.message_data, None
         if not self.failedByMe and self.state == self.STATE_OPEN:
-            answer = self.factory.gateway.messageReceived(self.socket, b"".join(data))
+            answer = self.messageReceived(self.socket, b"".join(data))
             if answer is not None:
                 self.sendText(answer)
 
@@ -112,6 +119,8 @@ class ServerProtocol(WebSocketServerProtocol):
         if self._closing is not None:
             self._closing.cancel()
             self._closing = None
+        # Nobody waits for it, and Autobahn has fired it with this protocol, which then only the collector could end.
+        self.is_closed = None
         socket, self.socket = self.socket, None
         if socket is not None:
             self.factory.pings.remove(self)
@@ -128,15 +137,30 @@ class ServerProtocol(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.heard = True
+        if self._isReading:
+            # A listener made this arrive while it is being called: it comes after what is being read.
+            self._early += data
+            return
+        self._isReading = True
+        try:
+            self.read(data)
+            while self._early:
+                data, self._early = self._early, b""
+                self.read(data)
+        finally:
+            self._isReading = False
+
+    def read(self, data: bytes) -> None:
+        """Take what was received; never called while it is at work."""
         if self._afterFault is not None:
             # One message more is read, to find the answer to our close frame; then its timer ends it.
             self._afterFault -= len(data)
             if self._afterFault < 0:
                 return
-        super().dataReceived(data)
+        self._dataReceived(data)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        if self._paused:
+        if self._isPaused:
             self._queued += len(data)
             if self._queued > self.factory.options.max_queued_bytes and self._isSlow(len(data)):
                 return
@@ -198,10 +222,10 @@ class ServerProtocol(WebSocketServerProtocol):
     # IPushProducer
 
     def pauseProducing(self) -> None:
-        self._paused = True
+        self._isPaused = True
 
     def resumeProducing(self) -> None:
-        self._paused = False
+        self._isPaused = False
         self._queued = 0
 
     def stopProducing(self) -> None:
@@ -233,6 +257,10 @@ class ServerProtocol(WebSocketServerProtocol):
     def _closeTimedOut(self) -> None:
         self._closing = None
         self.abort("no answer to a close frame")
+
+
+class FastServerProtocol(WholeFrames, ServerProtocol):
+    """The same, with the common case read faster."""
 
 
 class ServerFactory(WebSocketServerFactory):
@@ -290,7 +318,7 @@ def peerName(peer: object) -> str:
 
 def _withOptions(factory: ServerFactory) -> type[ServerProtocol]:
     """
-    A subclass with the factory's options as class attributes: Autobahn would copy and log some forty of them for each
+    A class with the factory's options as class attributes: Autobahn would copy and log some forty of them for each
     connection, at several kilobytes and a third of a handshake's time.
     """
     options = {
@@ -298,7 +326,13 @@ def _withOptions(factory: ServerFactory) -> type[ServerProtocol]:
         for name in ServerProtocol.CONFIG_ATTRS
         for value in [getattr(factory, name)]
     }
-    return type("BoundServerProtocol", (ServerProtocol,), {**options, "tcpNoDelay": True, "CONFIG_ATTRS": ()})
+    ours = {
+        "tcpNoDelay": True,
+        "CONFIG_ATTRS": (),
+        "messageReceived": staticmethod(factory.gateway.messageReceived),
+    }
+    base = FastServerProtocol if factory.options.fast_path else ServerProtocol
+    return type("BoundServerProtocol", (base,), {**options, **ours})
 
 
 def _acceptDeflate(offers: list[Any]) -> PerMessageDeflateOfferAccept | None:

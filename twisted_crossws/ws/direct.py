@@ -1,0 +1,97 @@
+"""
+Fast path: what is written is sent at the end of the same turn.
+
+Twisted's TCP transport collects what is written, asks epoll to be told when the socket can take it, and sends it in a
+later turn. Nearly always the socket can take it at once. L{DirectServer} changes one thing only: I{when} Twisted's own
+C{doWrite} is called for the first time. All that was written to a connection in one turn of the reactor goes out with
+one call of C{send}. What the socket did not take goes the ordinary way: the reactor says when it can be written to,
+and calls C{doWrite} again.
+
+What is written, in which order, how much waits, when a producer is paused, closing, aborting, TLS: all that is
+Twisted's, unchanged. On these conditions a transport is of this kind:
+
+ - it was accepted by a port of our own that is Twisted's own TCP port and makes Twisted's own transports
+   (L{useDirectWrites});
+ - C{fast_path} is on.
+
+TLS endpoints have such a port below, which sends what is encrypted. Unix sockets, sites of others and fakes have
+their own transports, and are served the ordinary way.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.tcp import Server
+
+from twisted_crossws.ws.turn import Turn
+
+
+class DirectServer(Server):
+    """
+    One accepted connection.
+
+    It has nothing to send; or something waits for the end of the turn; or the socket was full, and the reactor is to
+    say when it is not (armed), which is Twisted's ordinary state of writing.
+    """
+
+    _isWaiting = False
+    _isArmed = False
+
+    def __init__(self, turn: Turn, *args: Any) -> None:
+        self._turn = turn
+        super().__init__(*args)
+
+    def startReading(self) -> None:
+        if not self._turn.watch(self):
+            super().startReading()
+
+    def stopReading(self) -> None:
+        if not self._turn.unwatch(self):
+            super().stopReading()
+
+    def startWriting(self) -> None:
+        """Whoever has written calls this, and whoever wants to close."""
+        if not (self._isWaiting or self._isArmed):
+            self._isWaiting = True
+            self._turn.send(self)
+
+    def stopWriting(self) -> None:
+        """C{doWrite} calls this when all is sent, and everything that ends a connection."""
+        self._isWaiting = False
+        if self._isArmed:
+            self._isArmed = False
+            super().stopWriting()
+
+    def sendNow(self) -> Any:
+        """
+        Send what waits, and ask the reactor for what the socket did not take.
+
+        @return: C{None}, or the exception that is to end the connection, as from C{doWrite}.
+        """
+        if not self._isWaiting:
+            return None
+        problem = self.doWrite()
+        if self._isWaiting:
+            self._isWaiting = False
+            self._isArmed = True
+            super().startWriting()
+        return problem
+
+    def writeSomeData(self, data: Any) -> Any:
+        """As Twisted's, without its precautions for other systems."""
+        if len(data) <= self.SEND_LIMIT:
+            try:
+                return self.socket.send(data)
+            except OSError:
+                pass  # What is wrong is found out once more, below.
+        return super().writeSomeData(data)
+
+
+def useDirectWrites(port: Any, turn: Turn) -> None:
+    """
+    Let a listening port make L{DirectServer}s, if it is of the kind that can; before it accepts for the first time.
+    """
+    if getattr(port, "transport", None) is Server:
+        port.transport = partial(DirectServer, turn)
