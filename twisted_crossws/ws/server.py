@@ -24,7 +24,7 @@ from twisted_crossws.wire.text import closeReason
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
 from twisted_crossws.ws.transport import unsentBytes
-from twisted_crossws.ws.whole import WholeFrames
+from twisted_crossws.ws.whole import OPEN, WholeFrames
 
 _log = Logger()
 
@@ -103,7 +103,7 @@ class ServerProtocol(WebSocketServerProtocol):
 
     def onMessageEnd(self) -> None:
         data, self.message_data = self.message_data, None
-        if not self.failedByMe and self.state == self.STATE_OPEN:
+        if not self.failedByMe and self.state == OPEN:
             answer = self.messageReceived(self.socket, b"".join(data))
             if answer is not None:
                 self.sendText(answer)
@@ -167,7 +167,7 @@ class ServerProtocol(WebSocketServerProtocol):
         self.transport.write(data)
 
     def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
-        if self.state != self.STATE_OPEN:
+        if self.state != OPEN:
             return
         if self.failedByMe and self._afterFault is None:
             reason = (reasonUtf8 or b"").decode("utf-8", "replace")
@@ -183,10 +183,10 @@ class ServerProtocol(WebSocketServerProtocol):
     # Channel
 
     def isOpen(self) -> bool:
-        return bool(self.state == self.STATE_OPEN)
+        return bool(self.state == OPEN)
 
     def sendText(self, text: bytes) -> bool:
-        if self.state != self.STATE_OPEN:
+        if self.state != OPEN:
             return False
         if not self.websocket_extensions_in_use or len(text) > self.maxMessagePayloadSize:
             self.sendData(textFrame(text))
@@ -195,7 +195,7 @@ class ServerProtocol(WebSocketServerProtocol):
         return True
 
     def sendPrepared(self, message: Prepared) -> bool:
-        if self.state != self.STATE_OPEN:
+        if self.state != OPEN:
             return False
         self.sendData(message.frame)
         return True
@@ -212,7 +212,7 @@ class ServerProtocol(WebSocketServerProtocol):
     # Pingable
 
     def ping(self) -> None:
-        if self.state == self.STATE_OPEN:
+        if self.state == OPEN:
             self.sendData(_PING)
 
     def silent(self) -> None:
