@@ -116,6 +116,7 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("node", "tags"): NAMES,
     ("node", "announce_interval"): ([0.001, 1, 2.5], [0, -1, "5", True, float("nan")]),
     ("node", "lost_after"): ([1.6, 10, 86400], [0, -1, "5", True, float("inf"), 1.5]),
+    ("node", "collector"): (["steady", "python"], ["", "lazy", True]),
     ("websocket", "listen"): ([["tcp:1"], ["tcp:1", "unix:/x"]], [[], "tcp:1", [""], ["tcp:1", 9000], 9000]),
     ("websocket", "path"): (["", "chat", "/some/path/", "ü"], ["a?b", "a#b", "a%20b", "a b", "a\n", "/", "//", 1]),
     ("websocket", "heartbeat"): TEXT,

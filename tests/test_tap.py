@@ -23,6 +23,7 @@ from zope.interface.verify import verifyObject
 
 from twisted_crossws import Node, memoryBus, tap
 from twisted_crossws.errors import NameTaken
+from twisted_crossws.services.collector import SteadyCollector
 from twisted_crossws.services.ports import ListenError
 from twisted_crossws.tap import CommandService, Options, makeService
 from twisted_crossws.testing import FakePeer
@@ -279,6 +280,16 @@ class TestFaults:
         (folder / "tap_app.py").write_text("def makeService(node):\n    raise RuntimeError('called')\n")
         (line,) = refused("[[service]]\nuse = 'tap_app:makeService'\n[[service]]\nuse = 'tap_app:nothing'")
         assert "number 2" in line
+
+
+@pytest.mark.parametrize(("said", "expected"), [("", True), ("steady", True), ("python", False)])
+def test_collector(folder: Path, reactor: Any, said: str, expected: bool) -> None:
+    """The collector is kept steady, unless it is to be Python's own."""
+    if said:
+        path = folder / "crossws.toml"
+        path.write_text(path.read_text().replace("[node]", f"[node]\ncollector = '{said}'"))
+    service: Any = makeService(parse(folder))
+    assert any(isinstance(each, SteadyCollector) for each in service) == expected
 
 
 class TestRedis:

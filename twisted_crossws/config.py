@@ -76,6 +76,9 @@ class NodeConfig(Struct, frozen=True, kw_only=True):
     announce_interval: _Seconds = 1.5
     #: Seconds of silence after which a node is gone. With the interval of looking, 6 seconds at most.
     lost_after: _Seconds = 5.0
+    #: What C{twistd crossws} does with Python's garbage collector. With 10,000 connections it would stop all of them
+    #: for 100 ms at a time, so it is kept steady; C{"python"} leaves it as it is.
+    collector: Annotated[Literal["steady", "python"], Says('one of "steady" and "python"')] = "steady"
 
 
 class WebSocketConfig(Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from twisted_crossws.errors import NameTaken
 from twisted_crossws.interfaces import IBus
 from twisted_crossws.node import Node
 from twisted_crossws.services.applications import Application, addApplication, checkOptions, findApplication
+from twisted_crossws.services.collector import SteadyCollector
 from twisted_crossws.services.ports import ListenError, PortService
 from twisted_crossws.wire.origin import OriginPolicy
 from twisted_crossws.wire.topics import Topics
@@ -187,7 +188,10 @@ def makeService(options: Options) -> IService:
         addApplication(node, application, service.options)
     for description in options.config.websocket.listen:
         PortService(node, description, options.place(), reactor).setServiceParent(node.ports)
-    return CommandService(node, options, reactor)
+    command = CommandService(node, options, reactor)
+    if options.config.node.collector == "steady":
+        SteadyCollector().setServiceParent(command)
+    return command
 
 
 @implementer(IService)

@@ -9,7 +9,9 @@ and calls C{doWrite} again.
 
 What is written, in which order, how much waits, when a producer is paused, closing, aborting, TLS: all that is
 Twisted's, unchanged, and so is where it is kept, since L{DirectServer._sendAtOnce} is C{doWrite} in the one case that
-nearly always is the case. The tests run random histories through this and Twisted's own transport. On these conditions a transport is of this kind:
+nearly always is the case. The tests run random histories through this and Twisted's own transport.
+
+On these conditions a transport is of this kind:
 
  - it was accepted by a port of our own that is Twisted's own TCP port and makes Twisted's own transports
    (L{useDirectWrites});
