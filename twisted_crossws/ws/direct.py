@@ -26,9 +26,28 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Server
 
 from twisted_crossws.ws.turn import Turn
+
+
+#: Attributes whose defaults are on one of Twisted's classes. On the instance they are found ten times faster.
+_ASKED_OFTEN = (
+    "TLS",
+    "dataBuffer",
+    "disconnecting",
+    "producer",
+    "producerPaused",
+    "streamingProducer",
+    "_writeDisconnected",
+    "_writeDisconnecting",
+    "_isArmed",
+    "_isWaiting",
+)
+
+_BUFFER_SIZE = Server.bufferSize
+_SEND_LIMIT = Server.SEND_LIMIT
 
 
 class DirectServer(Server):
@@ -44,6 +63,8 @@ class DirectServer(Server):
 
     def __init__(self, turn: Turn, *args: Any) -> None:
         self._turn = turn
+        for name in _ASKED_OFTEN:
+            setattr(self, name, getattr(self, name))
         super().__init__(*args)
 
     def startReading(self) -> None:
@@ -67,12 +88,25 @@ class DirectServer(Server):
             self._isArmed = False
             super().stopWriting()
 
+    def doRead(self) -> Any:
+        """As Twisted's, in one step instead of three."""
+        try:
+            data = self.socket.recv(_BUFFER_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
     def write(self, data: bytes) -> None:
         """As Twisted's, in one step instead of five."""
         if data.__class__ is bytes and data and self.connected and not (self.TLS or self._writeDisconnected):
             self._tempDataBuffer.append(data)
             self._tempDataLen += len(data)
-            if self._tempDataLen + len(self.dataBuffer) > self.bufferSize:
+            if self._tempDataLen + len(self.dataBuffer) > _BUFFER_SIZE:
                 self._maybePauseProducer()
             if not (self._isWaiting or self._isArmed):
                 self._isWaiting = True
@@ -104,7 +138,7 @@ class DirectServer(Server):
         """
         if (
             self.dataBuffer
-            or not 0 < self._tempDataLen <= self.SEND_LIMIT
+            or not 0 < self._tempDataLen <= _SEND_LIMIT
             or self.disconnecting
             or self._writeDisconnecting
             or self.producerPaused

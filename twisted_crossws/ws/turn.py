@@ -27,6 +27,9 @@ from zope.interface import implementer
 
 _log = Logger()
 
+#: C{select.EPOLLIN}, where there is no such thing too.
+_IN = 1
+
 
 class Watched(Protocol):
     """A connection: what Twisted's C{tcp.Connection} has of it, and L{sendNow}."""
@@ -72,7 +75,7 @@ class Turn:
         try:
             if self._epoll is None:
                 self._epoll = select.epoll()
-            self._epoll.register(number, select.EPOLLIN)
+            self._epoll.register(number, _IN)
         except (AttributeError, OSError):
             return number in self._readers  # Watching it already is no error.
         if not self._readers:
@@ -114,8 +117,16 @@ class Turn:
         try:
             for number, event in self._epoll.poll(0, len(self._readers)):
                 transport = self._readers.get(number)
-                if transport is not None:
-                    self._read(transport, event)
+                if transport is None:
+                    continue
+                try:
+                    # Without anything to read this is the end of it, as the reactor sees it.
+                    problem = transport.doRead() if event & _IN else CONNECTION_DONE
+                except Exception as fault:
+                    _log.failure("a connection failed while it was being read")
+                    problem = fault
+                if problem is not None:
+                    self._end(transport, problem)
         finally:
             self._isRunning = False
             self._sendAll()
@@ -125,15 +136,7 @@ class Turn:
         for transport in list(self._readers.values()):
             transport.connectionLost(reason)
 
-    def _read(self, transport: Watched, event: int) -> None:
-        try:
-            # Without anything to read this is the end of it, as the reactor sees it.
-            problem = transport.doRead() if event & select.EPOLLIN else CONNECTION_DONE
-        except Exception as fault:
-            _log.failure("a connection failed while it was being read")
-            problem = fault
-        if problem is None:
-            return
+    def _end(self, transport: Watched, problem: Exception) -> None:
         self.unwatch(transport)
         if problem.__class__ is ConnectionDone:
             transport.readConnectionLost(Failure(problem))

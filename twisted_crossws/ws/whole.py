@@ -98,11 +98,30 @@ class WholeFrames:
             self._readOrdinary(data)
             return
         self.heard = self._isReading = True
+        answers: list[bytes] = []
+        self._answers = answers
+        received, socket, limit = self.messageReceived, self.socket, self.maxMessagePayloadSize
+        at = waiting = 0
+        end = len(data)
         try:
-            at = self._readWhole(data)
+            while at < end and self.state == OPEN:
+                found = wholeText(data, at, limit)
+                if found is None:
+                    break
+                text, at = found
+                answer = received(socket, text)
+                if answer is not None:
+                    answers.append(textFrame(answer))
+                    waiting += len(answer)
+                    if waiting > MAX_WAITING:
+                        waiting = 0
+                        self._sendAnswers(answers)
         finally:
             self._isReading = False
-        if at < len(data) or self._early:
+            self._answers = None
+            if answers:
+                self._sendAnswers(answers)
+        if at < end or self._early:
             self._readOrdinary(data[at:])
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
@@ -125,31 +144,6 @@ class WholeFrames:
         self._isBetween = self.state == OPEN and not (
             self.data or self.inside_message or self.current_frame is not None or self.websocket_extensions_in_use
         )
-
-    def _readWhole(self, data: bytes) -> int:
-        received, socket, limit = self.messageReceived, self.socket, self.maxMessagePayloadSize
-        answers: list[bytes] = []
-        self._answers = answers
-        at = waiting = 0
-        end = len(data)
-        try:
-            while at < end and self.state == OPEN:
-                found = wholeText(data, at, limit)
-                if found is None:
-                    break
-                text, at = found
-                answer = received(socket, text)
-                if answer is not None:
-                    answers.append(textFrame(answer))
-                    waiting += len(answer)
-                    if waiting > MAX_WAITING:
-                        waiting = 0
-                        self._sendAnswers(answers)
-        finally:
-            self._answers = None
-            if answers:
-                self._sendAnswers(answers)
-        return at
 
     def _sendAnswers(self, answers: list[bytes]) -> None:
         together = b"".join(answers)
