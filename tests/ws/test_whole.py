@@ -148,6 +148,15 @@ class TestAnswers:
         talk.peer.transport.leave()
         clock.advance(0)
 
+    def test_heartbeat(self, clock: Clock) -> None:
+        """A heartbeat is not answered after the goodbye of a listener that closed because of it."""
+        node = makeNode(clock, fast_path=True, heartbeat="beat")
+        node.lifecycle.on("clientPing", lambda socket: socket.close())
+        talk = Talk(node, clock)
+        assert talk.read(event("echo", 1) + text(b"beat") + event("echo", 2)) == [["1"], ["8"]]
+        talk.peer.transport.leave()
+        clock.advance(0)
+
     def test_large(self, fast: Node, talk: Talk) -> None:
         """They do not wait for the end of the read once they are many, so that who does not read them is noticed."""
         fast.clients.on("book", lambda socket, payload: "x" * 40_000)

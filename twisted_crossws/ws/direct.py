@@ -31,7 +31,6 @@ from twisted.internet.tcp import Server
 
 from twisted_crossws.ws.turn import Turn
 
-
 #: Attributes whose defaults are on one of Twisted's classes. On the instance they are found ten times faster.
 _ASKED_OFTEN = (
     "TLS",

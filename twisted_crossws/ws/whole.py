@@ -88,6 +88,7 @@ class WholeFrames:
     _isReading: bool
     _isPaused: bool
     _early: bytes
+    _dataReceived: Callable[[bytes], None]
     #: The next byte begins a frame, and a message: Autobahn has nothing of either. Only its reading changes that.
     _isBetween = False
     _answers: list[bytes] | None = None
@@ -104,12 +105,14 @@ class WholeFrames:
         at = waiting = 0
         end = len(data)
         try:
-            while at < end and self.state == OPEN:
+            while at < end:
                 found = wholeText(data, at, limit)
                 if found is None:
                     break
                 text, at = found
                 answer = received(socket, text)
+                if self.state != OPEN:
+                    break
                 if answer is not None:
                     answers.append(textFrame(answer))
                     waiting += len(answer)
@@ -121,8 +124,10 @@ class WholeFrames:
             self._answers = None
             if answers:
                 self._sendAnswers(answers)
-        if at < end or self._early:
-            self._readOrdinary(data[at:])
+        if at < end:
+            self._readRest(data[at:])
+        if self._early:
+            self._readOrdinary(b"")
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """What was answered before goes first. While nothing waits to be sent, nothing is counted."""
@@ -141,6 +146,18 @@ class WholeFrames:
 
     def _readOrdinary(self, data: bytes) -> None:
         super().dataReceived(data)  # type: ignore[misc]
+        self._look()
+
+    def _readRest(self, data: bytes) -> None:
+        self._isReading = True
+        try:
+            self._dataReceived(data)
+        finally:
+            self._isReading = False
+        self._look()
+
+    def _look(self) -> None:
+        """Autobahn has read: is it between two messages?"""
         self._isBetween = self.state == OPEN and not (
             self.data or self.inside_message or self.current_frame is not None or self.websocket_extensions_in_use
         )
