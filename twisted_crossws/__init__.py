@@ -62,6 +62,7 @@ from twisted_crossws.node import Node
 from twisted_crossws.state.dispatch import Relay
 from twisted_crossws.state.members import ServerInfo
 from twisted_crossws.state.sockets import Socket
+from twisted_crossws.ws.direct import useDirectWrites
 
 __all__ = [
     # A node, and what its listeners get and give
@@ -72,6 +73,7 @@ __all__ = [
     "ServerInfo",
     "ServerMessage",
     "Socket",
+    "useDirectWrites",
     # A client
     "Connector",
     # Buses

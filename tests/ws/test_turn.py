@@ -5,6 +5,7 @@ One turn of the reactor for many connections: real sockets and a real epoll, tur
 from __future__ import annotations
 
 import socket
+from asyncio import CancelledError
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,16 +146,21 @@ class TestReading:
         assert [reason.type for reason in one.protocol.lost] == [ConnectionDone]
         assert not port.reactor.readers
 
-    def test_raises(self, port: Turning, logged: list[Any]) -> None:
-        """A protocol that raises loses its connection, with the reason, and the others are read."""
+    @pytest.mark.parametrize("fault", [ZeroDivisionError, CancelledError, SystemExit])
+    def test_raises(self, port: Turning, logged: list[Any], fault: type[BaseException]) -> None:
+        """A protocol that raises anything loses its connection, with the reason, and the others are read."""
+
+        def fail(data: bytes) -> None:
+            raise fault
+
         one, two = port.accept(), port.accept()
         for each in (one, two):
             each.peer.send(b"hello")
-        one.protocol.reply = lambda data: 1 / 0
+        one.protocol.reply = fail
         port.run()
-        assert [reason.type for reason in one.protocol.lost] == [ZeroDivisionError]
+        assert [reason.type for reason in one.protocol.lost] == [fault]
         assert two.protocol.received == [b"hello"] and two.protocol.lost == []
-        assert logged.pop().check(ZeroDivisionError)
+        assert logged.pop().check(fault)
 
     def test_withoutEpoll(self, port: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the system has no epoll the reactor watches each of them, as it always does."""
@@ -312,10 +318,9 @@ class TestPorts:
     def test_own(self) -> None:
         """Twisted's own TCP port makes these connections from then on."""
         port = Port(0, None)  # type: ignore[arg-type]
-        turn = Turn(MemoryReactorClock())
-        useDirectWrites(port, turn)
+        useDirectWrites(port, MemoryReactorClock())
         made: Any = port.transport
-        assert made.func is DirectServer and made.args == (turn,)
+        assert made.func is DirectServer and isinstance(made.args[0], Turn)
 
     def test_others(self) -> None:
         """A port that makes other transports, or is of another kind, is left as it is."""
@@ -325,6 +330,6 @@ class TestPorts:
 
         port: Any = Port(0, None)  # type: ignore[arg-type]
         port.transport = Other
-        useDirectWrites(port, Turn(MemoryReactorClock()))
+        useDirectWrites(port, MemoryReactorClock())
         assert port.transport is Other
-        useDirectWrites(object(), Turn(MemoryReactorClock()))
+        useDirectWrites(object(), MemoryReactorClock())

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from twisted_crossws.errors import CrossWSError
 from twisted_crossws.node import Node
 from twisted_crossws.ws.direct import useDirectWrites
-from twisted_crossws.ws.turn import Turn
 
 _log = Logger()
 
@@ -57,7 +56,7 @@ class PortService(StreamServerEndpointService):
         self._node = node
         self._description = description
         self._place = place
-        self._turn = Turn(reactor)
+        self._reactor = reactor
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """This is its own endpoint, so that it is the first to hear what comes of it."""
@@ -76,7 +75,7 @@ class PortService(StreamServerEndpointService):
     def _listening(self, port: IListeningPort) -> IListeningPort:
         _log.info("{server} listens on {address}", server=self._node.serverName, address=port.getHost())
         if self._node.config.websocket.fast_path:
-            useDirectWrites(port, self._turn)
+            useDirectWrites(port, self._reactor)
         self._node.lifecycle.fire("listening", port)
         return port
 

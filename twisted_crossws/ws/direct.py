@@ -159,9 +159,17 @@ class DirectServer(Server):
         return True
 
 
-def useDirectWrites(port: Any, turn: Turn) -> None:
+def useDirectWrites(port: Any, reactor: Any) -> None:
     """
-    Let a listening port make L{DirectServer}s, if it is of the kind that can; before it accepts for the first time.
+    Let a listening port make connections that cost less: they are read and sent to in one turn of the reactor. What is
+    said on them is the same. C{twistd crossws} does this for its ports; an application does it for its own as soon as
+    it has one, before the reactor can accept::
+
+        port = await endpoint.listen(node.webSocketFactory())
+        useDirectWrites(port, reactor)
+
+    @param port: what C{listen} of an endpoint has fired with. One that is not of Twisted's own kind for TCP, such as of
+        a Unix socket, is left as it is.
     """
     if getattr(port, "transport", None) is Server:
-        port.transport = partial(DirectServer, turn)
+        port.transport = partial(DirectServer, Turn(reactor))

@@ -122,7 +122,8 @@ class Turn:
                 try:
                     # Without anything to read this is the end of it, as the reactor sees it.
                     problem = transport.doRead() if event & _IN else CONNECTION_DONE
-                except Exception as fault:
+                except BaseException as fault:
+                    # As in the reactor, whatever it is: from here it would end all connections.
                     _log.failure("a connection failed while it was being read")
                     problem = fault
                 if problem is not None:
@@ -136,7 +137,7 @@ class Turn:
         for transport in list(self._readers.values()):
             transport.connectionLost(reason)
 
-    def _end(self, transport: Watched, problem: Exception) -> None:
+    def _end(self, transport: Watched, problem: BaseException) -> None:
         self.unwatch(transport)
         if problem.__class__ is ConnectionDone:
             transport.readConnectionLost(Failure(problem))
@@ -149,7 +150,7 @@ class Turn:
         for transport in sending:
             try:
                 problem = transport.sendNow()
-            except Exception as fault:
+            except BaseException as fault:
                 # A producer of somebody's raised.
                 _log.failure("a connection failed while it was sending")
                 problem = fault
