@@ -74,6 +74,17 @@ class TestComing:
         cluster.advance(1.0)
         assert (two, three) == ([{"serverA", "serverB"}], [])
 
+    def test_whenServersBeforeItIsIn(self) -> None:
+        """A server that is not in yet, and could not hear a reply, is not told that others are there."""
+        cluster = MemoryCluster(["serverA"])
+        cluster.advance(0.9)
+        node = cluster.start("serverB")
+        waiting = results(node.servers.whenServers(2))
+        cluster.advance(0.3)
+        assert node.servers.alive("serverA") and waiting == []
+        cluster.advance(0.5)
+        assert waiting == [{"serverA", "serverB"}]
+
     def test_whenServersOfARole(self) -> None:
         """With a role, only those of it count."""
         cluster = MemoryCluster(["serverA"], config=Config(node=NodeConfig(role="game")))

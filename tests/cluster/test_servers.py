@@ -40,6 +40,31 @@ def results(deferred: Deferred[Any]) -> list[Any]:
     return got
 
 
+class TestOneOfMany:
+    """What is for one server is read by that one."""
+
+    def received(self, cluster: MemoryCluster) -> list[int]:
+        return [cluster[name].counters["bus_packets_received"] for name in ("serverA", "serverB", "serverC")]
+
+    def test_call(self, cluster: MemoryCluster) -> None:
+        """A question to one, and its reply, come to these two alone."""
+        cluster["serverB"].servers.on("double", lambda message: 2 * message.payload)
+        before = self.received(cluster)
+        got = results(cluster["serverA"].servers.callOne("double", 4, to="serverB"))
+        cluster.advance()
+        assert got == [8]
+        assert [now - then for now, then in zip(self.received(cluster), before, strict=True)] == [1, 1, 0]
+
+    def test_order(self, cluster: MemoryCluster) -> None:
+        """What is for one does not overtake what is for all."""
+        heard: list[Any] = []
+        cluster["serverB"].servers.on("news", lambda message: heard.append(message.payload))
+        for number in range(6):
+            cluster["serverA"].servers.emit("news", number, to=("serverB",) if number % 2 else ())
+        cluster.advance()
+        assert heard == [0, 1, 2, 3, 4, 5]
+
+
 class TestOneNode:
     """A node without a bus to speak of serves itself."""
 

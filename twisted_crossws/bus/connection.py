@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Protocol
 
 import hiredis
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol as BaseProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -19,6 +21,10 @@ from zope.interface import implementer
 
 from twisted_crossws.bus.watch import Watch
 from twisted_crossws.wire.text import shown
+
+#: Seconds for which answers may stay unread that nobody waits for. A busy node reads many of them at once then, where
+#: each would have woken it.
+POSTPONED = 0.01
 
 _MORE = object()
 
@@ -103,6 +109,8 @@ class RedisConnection(BaseProtocol):
         self.isOver = False
         self.isFull = False
         self._attendant = attendant
+        self._clock = clock
+        self._postponed: IDelayedCall | None = None
         self._reader = hiredis.Reader(replyError=ErrorReply, notEnoughData=_MORE)
         self._watch = Watch(clock, timeout, self._owes, self._silent)
         self._timeout = timeout
@@ -115,6 +123,7 @@ class RedisConnection(BaseProtocol):
             return fail(ConnectionOver("The connection is over."))
         asked = Asked()
         self.send(packed(*words), (asked,))
+        self.hurry()
         return asked.reply
 
     def send(self, data: bytes, marks: Iterable[Any]) -> None:
@@ -127,6 +136,23 @@ class RedisConnection(BaseProtocol):
             self._watch.begin()
             transport: Any = self.transport
             transport.write(data)
+            if isinstance(transport, FileDescriptor):
+                # It would wait for the reactor's next turn. What the socket does not take goes out then, and an error
+                # shows then.
+                transport.doWrite()
+
+    def postpone(self) -> None:
+        """Nobody waits for the answers that are owed."""
+        if self._postponed is None and not self.isOver:
+            transport: Any = self.transport
+            transport.pauseProducing()
+            self._postponed = self._clock.callLater(POSTPONED, self._listen)
+
+    def hurry(self) -> None:
+        """Somebody waits for an answer."""
+        if self._postponed is not None:
+            self._postponed.cancel()
+            self._listen()
 
     def cut(self, reason: str) -> None:
         """End it at once, without waiting for the other side."""
@@ -177,8 +203,16 @@ class RedisConnection(BaseProtocol):
     def stopProducing(self) -> None:
         pass
 
+    def _listen(self) -> None:
+        self._postponed = None
+        transport: Any = self.transport
+        transport.resumeProducing()
+
     def _end(self, reason: str) -> None:
         self.isOver = True
+        if self._postponed is not None:
+            self._postponed.cancel()
+            self._postponed = None
         self._watch.end()
         unanswered = list(self.awaited)
         self.awaited.clear()
@@ -194,9 +228,15 @@ class RedisConnection(BaseProtocol):
         self.cut(f"it has not answered for {self._timeout:g} seconds")
 
 
-def messageCommand(channel: bytes, packet: bytes) -> bytes:
+def messageCommand(channel: str, packet: bytes) -> bytes:
     """PUBLISH. For the many of them faster than hiredis."""
-    return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(channel), channel, len(packet), packet)
+    return b"%b$%d\r\n%b\r\n" % (_publishOn(channel), len(packet), packet)
+
+
+@lru_cache(1024)
+def _publishOn(channel: str) -> bytes:
+    name = channel.encode("utf-8", "surrogatepass")
+    return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n" % (len(name), name)
 
 
 def packed(*words: str | bytes) -> bytes:

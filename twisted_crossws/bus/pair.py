@@ -144,8 +144,15 @@ class Pair:
         self.standing.end()
         return gatherResults([self.subscriber.stop(), self.publisher.stop()])
 
+    def deliveryBegins(self) -> None:
+        self.publisher.hold()
+
     def deliver(self, channel: str, packet: bytes) -> None:
         self._owner.deliver(channel, packet)
+
+    def deliveryEnds(self) -> None:
+        # The answers to what came leave together.
+        self.publisher.release()
 
     def confirmed(self, channel: bytes) -> None:
         self._owner.confirmed(channel)

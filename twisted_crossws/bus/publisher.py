@@ -66,6 +66,7 @@ class Publisher:
         self._unsent: list[Entry] = []
         self._unsentBytes = 0
         self._flushing: IDelayedCall | None = None
+        self._isHeld = False
         self._wasReady = False
         self._drained: Deferred[None] | None = None
 
@@ -89,6 +90,7 @@ class Publisher:
             self._flushNow()
         if not self._owes():
             return self._line.stop()
+        self._line.connection.hurry()
         self._drained = Deferred()
         self._drained.addTimeout(DRAIN_TIMEOUT, self._clock)
         return self._drained.addBoth(lambda _: self._line.stop())
@@ -107,9 +109,19 @@ class Publisher:
             return False
         self._unsent.append(entry)
         self._unsentBytes += len(entry[1])
-        if self._flushing is None:
+        if self._flushing is None and not self._isHeld:
             self._flushing = self._clock.callLater(0, self._flush)
         return True
+
+    def hold(self) -> None:
+        """Until L{release} is called, in the same turn, it collects what is published."""
+        self._isHeld = True
+
+    def release(self) -> None:
+        """What was collected leaves now, and need not wait for the end of the turn."""
+        self._isHeld = False
+        if self._unsent and not self._line.connection.isFull:
+            self._flushNow()
 
     def ping(self) -> None:
         """See whether the Redis is alive, and how fast it answers. Only while L{isReady}."""
@@ -186,8 +198,14 @@ class Publisher:
     def _flushNow(self) -> None:
         if self._unsent:
             entries, self._unsent, self._unsentBytes = self._unsent, [], 0
-            data = [messageCommand(entry[0].encode("utf-8", "surrogatepass"), entry[1]) for entry in entries]
-            self._line.connection.send(b"".join(data), [entry[2] for entry in entries])
+            data = [messageCommand(entry[0], entry[1]) for entry in entries]
+            marks = [entry[2] for entry in entries]
+            connection = self._line.connection
+            connection.send(b"".join(data), marks)
+            if all(mark.__class__ is int for mark in marks):
+                connection.postpone()
+            else:
+                connection.hurry()
 
     def _owes(self) -> bool:
         return self.isReady and bool(self._line.connection.awaited)

@@ -264,7 +264,7 @@ class RedisLink:
 
     def _put(self, entry: Entry) -> bool:
         if self._usable:
-            publisher: Publisher = self._choose(entry[0], self._usable)
+            publisher: Publisher = self._choose(entry[0], self._usable) if len(self._usable) > 1 else self._usable[0]
             return publisher.publish(entry) or self._drop(entry, "full")
         if self._isStopped:
             return self._drop(entry, "stopped")

@@ -24,6 +24,12 @@ BATCH = 512
 class Listener(Protocol):
     """Whoever a subscriber belongs to."""
 
+    def deliveryBegins(self) -> None:
+        """All packets come that were read at once."""
+
+    def deliveryEnds(self) -> None:
+        """These were all."""
+
     def deliver(self, channel: str, packet: bytes) -> None:
         """A packet came on a channel that is wanted. Must not raise."""
 
@@ -187,16 +193,20 @@ class Subscriber:
         self._hasHeard = True
         wanted, deliver = self._wanted, self._listener.deliver
         hasMessages = False
-        for reply in replies:
-            if reply.__class__ is list and len(reply) == 3 and reply[0] == b"message":
-                hasMessages = True
-                name = wanted.get(reply[1])
-                if name is not None:
-                    deliver(name, reply[2])
-                elif reply[1] == self._probe:
-                    self._probed(reply[2])
-            elif self._line.isReady:
-                self._answered(reply)
+        self._listener.deliveryBegins()
+        try:
+            for reply in replies:
+                if reply.__class__ is list and len(reply) == 3 and reply[0] == b"message":
+                    hasMessages = True
+                    name = wanted.get(reply[1])
+                    if name is not None:
+                        deliver(name, reply[2])
+                    elif reply[1] == self._probe:
+                        self._probed(reply[2])
+                elif self._line.isReady:
+                    self._answered(reply)
+        finally:
+            self._listener.deliveryEnds()
         if hasMessages:
             self._deaf.heard = True
             if self.isHealthy:

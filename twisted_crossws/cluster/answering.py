@@ -5,9 +5,9 @@ Answering what other servers ask, or this one itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,8 +20,7 @@ from twisted_crossws.wire.text import shown
 _log = Logger()
 
 
-@dataclass(frozen=True)
-class ServerMessage:
+class ServerMessage(msgspec.Struct, frozen=True):
     """
     What a listener of C{node.servers} is called with.
 
@@ -39,6 +38,8 @@ class ServerMessage:
 
 class Asker:
     """Where the answer to one message goes; this one wants none."""
+
+    __slots__ = ()
 
     def reply(self, value: Any) -> None:
         """

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import UNSET
+
 from twisted_crossws.cluster.answering import Asker
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.requests import Requests
@@ -17,6 +19,8 @@ from twisted_crossws.wire.topics import Topics
 
 class SelfAsker(Asker):
     """This node asked itself."""
+
+    __slots__ = ("_outbox", "_requestId", "_requests")
 
     def __init__(self, outbox: Outbox, requests: Requests, requestId: str) -> None:
         self._outbox = outbox
@@ -33,27 +37,34 @@ class SelfAsker(Asker):
 class RemoteAsker(Asker):
     """Another server asked, and waits for a packet."""
 
-    def __init__(self, outbox: Outbox, topics: Topics, asked: ServerEvent) -> None:
+    __slots__ = ("_asked", "_channel", "_outbox")
+
+    def __init__(self, outbox: Outbox, channel: str, asked: ServerEvent) -> None:
+        """
+        @param channel: what the other server hears.
+        """
         self._outbox = outbox
-        self._topics = topics
+        self._channel = channel
         self._asked = asked
 
     def reply(self, value: Any) -> None:
-        self._publish(payload=value)
+        self._publish(value, None)
 
     def error(self, code: str, message: str) -> None:
         # A Node.js peer would take an error for a reply of nothing. Only our own requests have a deadline.
         if self._asked.deadline is not None:
-            self._publish(error=ReplyFault(code, message))
+            self._publish(UNSET, ReplyFault(code, message))
 
-    def _publish(self, **content: Any) -> None:
+    def _publish(self, payload: Any, error: ReplyFault | None) -> None:
         own, callbackId = self._outbox.serverName, self._asked.callbackId
-        reply = ServerEvent(REPLY_EVENT, own, targetServer=[], callbackId=callbackId, isCallback=True, **content)
-        self._outbox.publish(self._topics.bridge, Bridge(reply))
+        reply = ServerEvent(REPLY_EVENT, own, payload, [], callbackId, isCallback=True, error=error)
+        self._outbox.publish(self._channel, Bridge(reply), 1)
 
 
 class ClientAsker(Asker):
     """A client asked through another server, and gets the finished frame."""
+
+    __slots__ = ("_outbox", "_replyTo", "_topics")
 
     def __init__(self, outbox: Outbox, topics: Topics, replyTo: ReplyTo) -> None:
         self._outbox = outbox

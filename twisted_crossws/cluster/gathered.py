@@ -5,14 +5,15 @@ The replies to one call between servers, as they come in.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from twisted_crossws.errors import CrossWSError
 
 
-@dataclass(frozen=True)
-class Reply:
+# Not dataclasses: these are made with every call, and cost a tenth of one.
+class Reply(msgspec.Struct, frozen=True):
     """
     One reply, or the end of waiting for others.
 
@@ -34,8 +35,7 @@ class Reply:
     error: CrossWSError | None = None
 
 
-@dataclass
-class Replies:
+class Replies(msgspec.Struct):
     """
     What came of a call.
 
@@ -45,8 +45,8 @@ class Replies:
     @ivar unanswered: how many replies did not come.
     """
 
-    byServer: dict[str, Any] = field(default_factory=dict)
-    errors: dict[str, CrossWSError] = field(default_factory=dict)
+    byServer: dict[str, Any] = {}
+    errors: dict[str, CrossWSError] = {}
     missing: frozenset[str] = frozenset()
     unanswered: int = 0
 
@@ -61,6 +61,8 @@ class Gathered:
     The state of one call: pure, told of replies and asked what they mean.
     """
 
+    __slots__ = ("_answered", "_countsAll", "_missing", "_open", "_replies", "expected", "requestId")
+
     def __init__(self, requestId: str, targets: Iterable[str], expected: int | None) -> None:
         """
         @param targets: the names that are asked, as far as they are known.
@@ -72,7 +74,7 @@ class Gathered:
         self.expected = len(self._open) if expected is None else expected
         self._replies = Replies()
         self._answered = 0
-        self._missing: set[str] = set()
+        self._missing: frozenset[str] = frozenset()
 
     def waitsFor(self, name: str) -> bool:
         """Whether that one was asked, and has not replied."""
@@ -90,42 +92,44 @@ class Gathered:
     @property
     def missing(self) -> frozenset[str]:
         """The names of those that were asked and have not replied, whether one may still come or not."""
-        return frozenset(self._open | self._missing)
+        return self._missing | self._open
 
     @property
     def remaining(self) -> int:
         """How many replies are still waited for."""
         return max(0, self.expected - self._answered)
 
-    def replied(self, sender: str, payload: Any) -> Reply:
+    def replied(self, sender: str, payload: Any) -> None:
         """A reply came."""
         self._count(sender)
         self._replies.byServer[sender] = payload
-        return Reply(True, sender, payload, self.remaining, self.missing, self.requestId)
 
-    def failed(self, sender: str, error: CrossWSError) -> Reply:
+    def failed(self, sender: str, error: CrossWSError) -> None:
         """An error is the reply."""
         self._count(sender)
         self._replies.errors[sender] = error
-        return Reply(False, sender, None, self.remaining, self.missing, self.requestId, error)
 
-    def unreachable(self, name: str, error: CrossWSError) -> Reply:
+    def unreachable(self, name: str, error: CrossWSError) -> None:
         """No reply will come from this one: it is not waited for any more, and stays missing."""
         self.expected -= 1
         self._open.discard(name)
-        self._missing.add(name)
+        self._missing |= {name}
         self._replies.errors[name] = error
         self._replies.unanswered += 1
-        return Reply(False, name, None, self.remaining, self.missing, self.requestId, error)
 
-    def timedOut(self, error: CrossWSError) -> Reply:
-        """Time has run out."""
-        return Reply(False, None, None, self.remaining, self.missing, self.requestId, error)
+    def told(self, sender: str | None, payload: Any = None, error: CrossWSError | None = None) -> Reply:
+        """
+        What to tell of the reply, or of its absence, that this has just been told of.
+
+        @param sender: C{None} when time has run out.
+        """
+        return Reply(error is None, sender, payload, self.remaining, self.missing, self.requestId, error)
 
     def result(self) -> Replies:
         """What came so far."""
-        self._replies.unanswered += self.remaining
-        self._replies.missing = self.missing
+        if self._open or self._missing or self._answered < self.expected:
+            self._replies.unanswered += self.remaining
+            self._replies.missing = self.missing
         return self._replies
 
     def _count(self, sender: str) -> None:

@@ -66,6 +66,7 @@ class Inbox:
         self._membership = membership
         self._handlers = {
             self._topics.bridge: self._forServers,
+            membership.ownChannel: self._forServers,
             self._topics.members: self._forMembership,
             self._topics.privateSocket: self._forSockets,
             self._topics.broadcast: self._forAll,

@@ -41,7 +41,7 @@ class Joining:
         """
         @param channels: everything that this server hears from the start.
         """
-        names = list(channels)
+        names = [*channels, self._membership.ownChannel]
         steps = self._subscriptions.want(self._channel)
         steps.addCallback(lambda _: self._membership.claim())
         steps.addCallback(lambda _: self._subscribe(names))

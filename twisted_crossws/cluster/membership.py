@@ -29,6 +29,7 @@ from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.members import Members, ServerInfo
 from twisted_crossws.wire.packets import Presence
+from twisted_crossws.wire.topics import serverChannel
 
 _log = Logger()
 
@@ -128,6 +129,15 @@ class Membership:
         """What a living server says of itself; C{None} for one that is not known to be alive."""
         return self._describe() if name == self._me.name else self._members.get(name)
 
+    @property
+    def ownChannel(self) -> str:
+        """What is for this server alone comes on it."""
+        return serverChannel(self._channel, self._me.name)
+
+    def channelTo(self, name: str) -> str | None:
+        """The channel that a living server hears alone; C{None} for one that has not announced itself."""
+        return None if self._members.get(name) is None else serverChannel(self._channel, name)
+
     def isGone(self, name: str) -> bool:
         """Whether that server had announced itself, and is gone."""
         return self._members.isDeparted(name)
@@ -211,7 +221,8 @@ class Membership:
             )
 
     def _all(self) -> list[ServerInfo]:
-        return [self._describe(), *self._members]
+        """Nobody is there before this server hears everything: whoever was asked could not answer it."""
+        return [self._describe(), *self._members] if self.isJoined else []
 
     def _looping(self, function: Callable[[], None]) -> LoopingCall:
         def run() -> None:

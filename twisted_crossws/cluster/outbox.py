@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from twisted_crossws.interfaces import IBusLink
 from twisted_crossws.state.counters import Counters
@@ -55,14 +56,29 @@ class Outbox:
         """
         self._audience = audience
 
-    def publish(self, channel: str, packet: Packet) -> bool:
+    def publish(self, channel: str, packet: Packet, expected: int = 0) -> bool:
         """
+        @param expected: how many must hear it, if that is not one of the channels that every server hears.
         @return: whether the bus has taken it.
         @raise TypeError: a payload holds something that the bus has no form for.
         """
         encoded = self.codec.encode(packet)
         self._counters["bus_packets_published"] += 1
-        return bool(self._link.publish(channel, encoded, self._audience() if channel in self._forAll else 0))
+        return bool(self._link.publish(channel, encoded, self._audience() if channel in self._forAll else expected))
+
+    def publishQuestion(self, channel: str, packet: Packet, lost: Callable[[Failure, str], Any], about: str) -> None:
+        """
+        As L{publish}, of what one server at least must hear.
+
+        @param lost: called with the failure and with C{about} if it was dropped, or nobody can tell.
+        @raise TypeError: as L{publish}.
+        """
+        encoded = self.codec.encode(packet)
+        self._counters["bus_packets_published"] += 1
+        expected = self._audience() if channel in self._forAll else 1
+        self._link.publishCounted(channel, encoded).addCallbacks(
+            self._heard, lost, callbackArgs=(expected,), errbackArgs=(about,)
+        )
 
     def publishCounted(self, channel: str, packet: Packet | dict[str, Any]) -> Deferred[int]:
         """

@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from twisted_crossws.cluster.deadlines import Deadlines
 from twisted_crossws.cluster.gathered import Gathered, Replies, Reply
 from twisted_crossws.errors import CallTimeout, CrossWSError
 from twisted_crossws.state.counters import Counters
@@ -21,28 +23,34 @@ _log = Logger()
 OnReply = Callable[[Reply], Any]
 
 
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """
     One call.
 
     @ivar requestId: unique in the cluster.
     @ivar done: fires with L{Replies} at the end of the wait, however it ends; cancelling it forgets the call.
+    @ivar event: what was asked.
+    @ivar timeout: seconds.
+    @ivar onReply: who is told of each reply.
+    @ivar replyElsewhere: the reply may go past this server, so that its absence is nothing to count.
     """
 
-    def __init__(self, requestId: str, gathered: Gathered, onReply: OnReply | None, timer: IDelayedCall) -> None:
-        self.requestId = requestId
-        self.gathered = gathered
-        self.timer = timer
-        self.done: Deferred[Replies] = Deferred()
-        self._onReply = onReply
+    requestId: str
+    gathered: Gathered
+    done: Deferred[Replies]
+    event: str
+    timeout: float
+    onReply: OnReply | None
+    replyElsewhere: bool
 
-    def tell(self, reply: Reply) -> None:
-        if self._onReply is None:
+    def tell(self, sender: str | None, payload: Any = None, error: CrossWSError | None = None) -> None:
+        """There is news for C{onReply}."""
+        if self.onReply is None:
             return
         try:
-            self._onReply(reply)
+            self.onReply(self.gathered.told(sender, payload, error))
         except Exception:
-            _log.failure("an onReply function failed: {onReply!r}", onReply=self._onReply)
+            _log.failure("an onReply function failed: {onReply!r}", onReply=self.onReply)
 
 
 class Requests:
@@ -54,11 +62,11 @@ class Requests:
         """
         @param idPrefix: makes ids unique in the cluster, also after a restart under the same name.
         """
-        self._clock = clock
         self._counters = counters
         self._idPrefix = idPrefix
         self._lastId = 0
         self._waiting: dict[str, Waiting] = {}
+        self._deadlines = Deadlines(clock, self._waiting, self._timedOut)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -80,24 +88,41 @@ class Requests:
         """
         self._lastId += 1
         requestId = f"{self._idPrefix}{self._lastId}"
-        timer = self._clock.callLater(timeout, self._timedOut, requestId, event, timeout, replyElsewhere)
-        waiting = Waiting(requestId, Gathered(requestId, targets, expected), onReply, timer)
-        waiting.done = Deferred(lambda _: self._cancelled(requestId))
-        self._waiting[requestId] = waiting
+        waiting = self._waiting[requestId] = Waiting(
+            requestId,
+            Gathered(requestId, targets, expected),
+            Deferred(lambda _: self._cancelled(requestId)),
+            event,
+            timeout,
+            onReply,
+            replyElsewhere,
+        )
+        self._deadlines.add(requestId, timeout)
         self._counters["calls_sent"] += 1
         return waiting
 
     def replied(self, requestId: str, sender: str, payload: Any) -> None:
         """A reply came. One that nobody waits for any more is counted."""
-        self._reply(requestId, lambda gathered: gathered.replied(sender, payload))
+        if (waiting := self._whose(requestId)) is not None:
+            waiting.gathered.replied(sender, payload)
+            if waiting.onReply is not None:
+                waiting.tell(sender, payload)
+            if waiting.gathered.isDone:
+                self.end(requestId)
 
     def failed(self, requestId: str, sender: str, error: CrossWSError) -> None:
         """An error is the reply."""
-        self._reply(requestId, lambda gathered: gathered.failed(sender, error))
+        if (waiting := self._whose(requestId)) is not None:
+            waiting.gathered.failed(sender, error)
+            waiting.tell(sender, error=error)
+            self.settle(requestId)
 
     def unreachable(self, requestId: str, name: str, error: CrossWSError) -> None:
         """From this one no reply will come."""
-        self._reply(requestId, lambda gathered: gathered.unreachable(name, error))
+        if (waiting := self._whose(requestId)) is not None:
+            waiting.gathered.unreachable(name, error)
+            waiting.tell(name, error=error)
+            self.settle(requestId)
 
     def lost(self, name: str, error: CrossWSError) -> None:
         """No reply will come from this one, to any call."""
@@ -131,8 +156,8 @@ class Requests:
     def forget(self, requestId: str) -> Waiting | None:
         """As if it had never been."""
         waiting = self._waiting.pop(requestId, None)
-        if waiting is not None and waiting.timer.active():
-            waiting.timer.cancel()
+        if not self._waiting:
+            self._deadlines.clear()
         return waiting
 
     def endAll(self) -> None:
@@ -140,21 +165,19 @@ class Requests:
         for requestId in list(self._waiting):
             self.end(requestId)
 
-    def _reply(self, requestId: str, change: Callable[[Gathered], Reply]) -> None:
+    def _whose(self, requestId: str) -> Waiting | None:
         waiting = self._waiting.get(requestId)
         if waiting is None:
             # Node.js peers and we reply to everyone; what others have asked is no concern of this server.
             self._counters["replies_late"] += requestId.startswith(self._idPrefix)
-            return
-        waiting.tell(change(waiting.gathered))
-        self.settle(requestId)
+        return waiting
 
     def _cancelled(self, requestId: str) -> None:
         self.forget(requestId)
 
-    def _timedOut(self, requestId: str, event: str, timeout: float, replyElsewhere: bool) -> None:
-        self._counters["calls_timed_out"] += not replyElsewhere
+    def _timedOut(self, requestId: str) -> None:
         waiting = self._waiting[requestId]
-        error = CallTimeout(f"Not every reply to {event!r} came within {timeout:g} seconds.")
-        waiting.tell(waiting.gathered.timedOut(error))
+        self._counters["calls_timed_out"] += not waiting.replyElsewhere
+        says = f"Not every reply to {waiting.event!r} came within {waiting.timeout:g} seconds."
+        waiting.tell(None, error=CallTimeout(says))
         self.end(requestId)

@@ -219,15 +219,16 @@ class Servers(Listeners):
         except BaseException:
             self._requests.forget(waiting.requestId)
             raise
+        known = self._outbox.serverNames()
         for name in asked:
-            if (fault := self._faultOf(name)) is not None:
+            if (fault := self._faultOf(name, known)) is not None:
                 self._requests.unreachable(waiting.requestId, name, fault)
-        self._requests.settle(waiting.requestId)
+        if waiting.gathered.isDone:
+            self._requests.settle(waiting.requestId)
         return waiting
 
-    def _faultOf(self, name: str) -> CrossWSError | None:
+    def _faultOf(self, name: str, known: frozenset[str] | None) -> CrossWSError | None:
         """Why no reply can come from that server, if that is known already."""
-        known = self._outbox.serverNames()
         if known is not None and name not in known:
             return NoSuchServer(f"There is no server named {name!r}.")
         if self._membership.isGone(name):
@@ -249,11 +250,16 @@ class Servers(Listeners):
             self._serve(message, self._outbox.codec.copy(message.payload), asker)
 
     def _publish(self, message: ServerEvent) -> None:
+        targets = message.targetServer
+        channel = self._channelTo(targets[0]) if targets and len(targets) == 1 else self._topics.bridge
         if message.callbackId is None:
-            self._outbox.publish(self._topics.bridge, Bridge(message))
+            self._outbox.publish(channel, Bridge(message), 1)
         else:
-            sent = self._outbox.publishCounted(self._topics.bridge, Bridge(message))
-            sent.addErrback(self._notCarried, message.callbackId)
+            self._outbox.publishQuestion(channel, Bridge(message), self._notCarried, message.callbackId)
+
+    def _channelTo(self, name: str) -> str:
+        """What is for one server need not be read by all; but Node.js peers, which announce nothing, hear no other."""
+        return self._membership.channelTo(name) or self._topics.bridge
 
     def _notCarried(self, failure: Failure, requestId: str) -> None:
         """The bus did not carry a question, or cannot tell: nobody but this server itself will reply."""
@@ -277,7 +283,7 @@ class Servers(Listeners):
         if message.replyTo is not None:
             return ClientAsker(self._outbox, self._topics, message.replyTo)
         if message.callbackId is not None:
-            return RemoteAsker(self._outbox, self._topics, message)
+            return RemoteAsker(self._outbox, self._channelTo(message.senderServer), message)
         return Asker()
 
     def _replyReceived(self, message: ServerEvent) -> None:

@@ -5,6 +5,7 @@ The names of channels on the bus (wire section 2).
 
     csbp:server_bridge    events between servers, and their replies
     csbp:members          signs of life of servers, ours alone
+    csbp:members:<name>   what is for that one server, from those who have heard its signs of life
     ws:private_socket     a frame for one or some sockets
     ws:broadcast          a frame for every client
     ws:<roomNamespace>    a frame for a room
@@ -12,6 +13,15 @@ The names of channels on the bus (wire section 2).
 """
 
 from __future__ import annotations
+
+
+def serverChannel(members: str, name: str) -> str:
+    """
+    What one server hears alone.
+
+    @param members: L{Topics.members}.
+    """
+    return f"{members}:{name}"
 
 
 class Topics:

@@ -34,6 +34,7 @@ from twisted_crossws.ws.turn import Turn
 #: Attributes whose defaults are on one of Twisted's classes. On the instance they are found ten times faster.
 _ASKED_OFTEN = (
     "TLS",
+    "_aborting",
     "dataBuffer",
     "disconnecting",
     "producer",
@@ -139,6 +140,7 @@ class DirectServer(Server):
             self.dataBuffer
             or not 0 < self._tempDataLen <= _SEND_LIMIT
             or self.disconnecting
+            or self._aborting
             or self._writeDisconnecting
             or self.producerPaused
             or (self.producer is not None and not self.streamingProducer)

@@ -4,7 +4,8 @@ Fast path: text frames that arrived whole are read here, at a tenth of what Auto
 A frame is read here only if all of this holds; if not, Autobahn gets the same bytes from the same place, and says
 what is wrong with them, if anything is:
 
- - the connection is open, and Autobahn has nothing buffered, is inside no frame, and inside no message;
+ - the connection is open, the client has broken no limit, and Autobahn has nothing buffered, is inside no frame, and
+   inside no message;
  - its first byte is exactly 0x81: final, text, no reserved bit, and so not compressed;
  - it is masked, and its length is in the shortest form;
  - it is complete in what was just read, and within the limit of frames and messages;
@@ -82,6 +83,7 @@ class WholeFrames:
     state: int
     data: bytes
     heard: bool
+    failedByMe: bool
     current_frame: Any
     inside_message: bool
     websocket_extensions_in_use: Any
@@ -95,7 +97,10 @@ class WholeFrames:
 
     def dataReceived(self, data: bytes) -> None:
         """As Twisted's."""
-        if self._isReading or not self._isBetween or self.state != OPEN:
+        if self._isReading:
+            super().dataReceived(data)  # type: ignore[misc]
+            return
+        if not self._isBetween or self.state != OPEN or self.failedByMe:
             self._readOrdinary(data)
             return
         self.heard = self._isReading = True
