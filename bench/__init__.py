@@ -1,0 +1,3 @@
+"""
+Side by side with other systems: C{python -m bench}.
+"""

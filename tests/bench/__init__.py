@@ -1,0 +1,3 @@
+"""
+Tests of C{bench}: what is made of measurements, and that the command works.
+"""
