@@ -56,12 +56,16 @@ class Admitted:
     @ivar head: the handshake to be completed, with nothing in it that was not checked.
     @ivar socketId: what the authenticator said.
     @ivar subprotocol: the one to agree to: the first that the client offers, as Node.js peers do.
+    @ivar key: the client's C{Sec-WebSocket-Key}.
+    @ivar offersExtensions: whether C{head} offers any.
     """
 
     request: HandshakeRequest
     socketId: str | None
     head: bytes
     subprotocol: str | None
+    key: str
+    offersExtensions: bool
 
 
 class Admission:
@@ -105,9 +109,16 @@ class Admission:
             socketId = await self._identity(request)
         finally:
             self._deciding -= 1
-        offered = head.subprotocols
-        canonical = head.canonical(extensions=self._options.compression)
-        return Admitted(request, socketId, canonical, offered[0] if offered else None)
+        subprotocol = head.subprotocols[0] if head.subprotocols else None
+        passesExtensions = self._options.compression
+        return Admitted(
+            request,
+            socketId,
+            head.canonical(extensions=passesExtensions),
+            subprotocol,
+            head.headers["sec-websocket-key"],
+            passesExtensions and "sec-websocket-extensions" in head.headers,
+        )
 
     def _check(self, head: RequestHead, peer: str, anyPath: bool) -> HandshakeRequest:
         options, count = self._options, self._counters

@@ -21,6 +21,7 @@ from twisted_crossws.state.seams import Gateway
 from twisted_crossws.wire.http import response
 from twisted_crossws.wire.rfc6455 import Prepared, textFrame
 from twisted_crossws.wire.text import closeReason
+from twisted_crossws.ws.agreed import AgreedHandshake
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
 from twisted_crossws.ws.transport import unsentBytes
@@ -53,8 +54,6 @@ class ServerProtocol(WebSocketServerProtocol):
 
     factory: ServerFactory
     log = _Quiet
-    # Autobahn reads this before it copies its options, so that setting the option has no effect.
-    tcpNoDelay = True
 
     #: The gateway's.
     messageReceived: Callable[[Any, bytes], bytes | None]
@@ -74,6 +73,14 @@ class ServerProtocol(WebSocketServerProtocol):
     _closing: IDelayedCall | None = None
 
     # From Autobahn
+
+    def connectionMade(self) -> None:
+        # Autobahn's own also looks up addresses and words log lines, and nobody here asks for either.
+        try:
+            self.transport.setTcpNoDelay(True)
+        except (AttributeError, OSError):
+            pass  # It is no TCP connection.
+        self._connectionMade()
 
     def onConnect(self, request: Any) -> str | None:
         assert self.admitted is not None
@@ -261,7 +268,7 @@ class ServerProtocol(WebSocketServerProtocol):
         self.abort("no answer to a close frame")
 
 
-class FastServerProtocol(WholeFrames, ServerProtocol):
+class FastServerProtocol(AgreedHandshake, WholeFrames, ServerProtocol):
     """The same, with the common case read faster."""
 
 
@@ -329,7 +336,6 @@ def _withOptions(factory: ServerFactory) -> type[ServerProtocol]:
         for value in [getattr(factory, name)]
     }
     ours = {
-        "tcpNoDelay": True,
         "CONFIG_ATTRS": (),
         "messageReceived": staticmethod(factory.gateway.messageReceived),
     }
