@@ -16,6 +16,7 @@ from twisted.internet.tcp import Port, Server
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from twisted_crossws.ws import turn
 from twisted_crossws.ws.direct import DirectServer, useDirectWrites
 from twisted_crossws.ws.turn import Turn
 
@@ -113,6 +114,18 @@ class TestReading:
         third.peer.send(b"three")
         port.run()
         assert [each.protocol.received for each in (first, second, third)] == [[b"one"], [], [b"three"]]
+
+    def test_many(self, port: Turning, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of very many some are read in one turn, and none is left out."""
+        monkeypatch.setattr(turn, "BATCH", 3)
+        connections = [port.accept() for _ in range(7)]
+        for each in connections:
+            each.peer.send(b"hello")
+        counts = []
+        for _ in range(3):
+            port.run()
+            counts.append(sum(map(len, (each.protocol.received for each in connections))))
+        assert counts == [3, 6, 7]
 
     def test_paused(self, port: Turning) -> None:
         """Who does not want to read now is left alone until it does."""
