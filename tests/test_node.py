@@ -141,13 +141,15 @@ class TestReplies:
         assert peer.takeFrames() == [ErrorReply("1", "too_young", "You must be 18.")]
         assert node.counters["listener_failures"] == 0
 
-    def test_resultWithoutForm(self, node: Node, clock: Clock, logged: list[Any]) -> None:
+    @pytest.mark.parametrize("result", [object(), [1, object()], {"a": {1j}}])
+    def test_resultWithoutForm(self, node: Node, clock: Clock, logged: list[Any], result: object) -> None:
         """A result that JSON has no form for is a failure of the listener, and is told as one."""
-        node.clients.on("ask", lambda socket, payload: object())
+        node.clients.on("ask", lambda socket, payload: result)
         peer, _ = connect(node, clock, params={"crossws": "2"})
         peer.sendEvent("ask", None, "1")
         assert [type(frame) for frame in peer.takeFrames()] == [ErrorReply]
         assert logged.pop().check(TypeError)
+        assert node.counters["listener_failures"] == 1
 
     def test_replyToTheGone(self, node: Node, clock: Clock) -> None:
         """A reply whose client has gone is counted."""
