@@ -4,6 +4,7 @@ The first bytes of a connection, and what comes after them.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
-from twisted_crossws import Node
+from twisted_crossws import Node, Socket
 from twisted_crossws.testing import FakePeer
 from twisted_crossws.wire.frames import Reply
 from twisted_crossws.wire.rfc6455 import maskedFrame
@@ -91,3 +92,19 @@ def test_startedAndStopped(clock: Clock) -> None:
     assert clock.getDelayedCalls() != []
     factory.doStop()
     assert clock.getDelayedCalls() == []
+
+
+def test_raisedAtOnce(clock: Clock, logged: list[Any]) -> None:
+    """What a listener raises that is no C{Exception} ends the connection, also at what comes with the handshake."""
+    node, closed = Node(clock=clock), list[int]()
+
+    def fail(socket: Socket, payload: Any) -> None:
+        raise CancelledError
+
+    node.clients.on("fail", fail)
+    node.lifecycle.on("close", lambda socket, code, reason: closed.append(code))
+    peer = FakePeer(node, clock, request=b"")
+    peer.sendBytes(HANDSHAKE + maskedFrame(1, b'{"event":"fail"}', b"mask"))
+    clock.advance(0)
+    assert not peer.isConnected and closed == [1006]
+    assert logged.pop().check(CancelledError)

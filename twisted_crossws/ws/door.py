@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.errors import HandshakeError
@@ -13,6 +14,8 @@ from twisted_crossws.state.counters import Counters
 from twisted_crossws.wire.http import MAX_HEAD_BYTES, RequestHead
 from twisted_crossws.ws.handshake import Admission, Admitted
 from twisted_crossws.ws.server import ServerFactory, ServerProtocol
+
+_log = Logger()
 
 
 class Door:
@@ -96,8 +99,8 @@ class Visitor:
 
         @param anyPath: on a shared site the site has decided about the path.
         """
-        self._deciding = Deferred.fromCoroutine(self.door.admission.admit(head, peer, anyPath=anyPath))
-        self._deciding.addCallbacks(self._admitted, self._denied)
+        deciding = self._deciding = Deferred.fromCoroutine(self.door.admission.admit(head, peer, anyPath=anyPath))
+        deciding.addCallbacks(self._admitted, self._denied).addErrback(self._broken)
 
     def checkEarly(self) -> None:
         """Nobody may speak before the handshake is answered; a little of it is forgiven."""
@@ -132,6 +135,11 @@ class Visitor:
         failure.trap(HandshakeError, CancelledError)
         if isinstance(failure.value, HandshakeError) and not self.isOver:
             self.refuse(failure.value)
+
+    def _broken(self, failure: Failure) -> None:
+        """Something raised at what came with the handshake; the reactor ends connections for that, too."""
+        _log.failure("a connection failed while it was let in", failure=failure)
+        self.abort()
 
     def _tooLate(self) -> None:
         self._timer = None
