@@ -85,7 +85,7 @@ class ClientGateway:
                 return None
             self._lifecycle.fire("clientPing", socket)
             return text
-        if self._lifecycle.has("message"):
+        if "message" in self._lifecycle.heard:
             self._lifecycle.fire("message", socket, text.decode("utf-8", "replace"))
         try:
             frame = decodeFromClient(text)

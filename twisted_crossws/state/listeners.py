@@ -25,12 +25,14 @@ class Listeners:
 
     What L{take} gives is a snapshot: adding and removing while it is being delivered counts from the next
     delivery on.
+
+    @ivar heard: whatever is listened to is in it: to be looked at, not changed.
     """
 
     def __init__(self) -> None:
         self._entries: dict[str, list[_Entry]] = {}
         # The same as what take() is to give, ready made, because it is asked for with every frame.
-        self._calls: dict[str, tuple[Listener, ...]] = {}
+        self.heard: dict[str, tuple[Listener, ...]] = {}
         self._withOnce: set[str] = set()
 
     def on(self, event: str, listener: Listener | None = None, *, tag: object = None) -> Any:
@@ -69,14 +71,14 @@ class Listeners:
         The listeners to call now. Those that were added by L{once} are removed by this, so that an event that
         comes while they run does not run them again.
         """
-        calls = self._calls.get(event, ())
+        calls = self.heard.get(event, ())
         if event in self._withOnce:
             self._set(event, [entry for entry in self._entries[event] if not entry.once])
         return calls
 
     def has(self, event: str) -> bool:
         """Whether anybody listens to this event."""
-        return event in self._calls
+        return event in self.heard
 
     def _add(self, event: str, listener: Listener | None, tag: object, *, once: bool) -> Any:
         checkEvent(event)
@@ -91,10 +93,10 @@ class Listeners:
     def _set(self, event: str, entries: list[_Entry]) -> None:
         if entries:
             self._entries[event] = entries
-            self._calls[event] = tuple(entry.listener for entry in entries)
+            self.heard[event] = tuple(entry.listener for entry in entries)
         else:
             self._entries.pop(event, None)
-            self._calls.pop(event, None)
+            self.heard.pop(event, None)
         if any(entry.once for entry in entries):
             self._withOnce.add(event)
         else:

@@ -128,8 +128,15 @@ def decodeFromClient(text: bytes) -> Event:
             frame = Event(frame.event, frame.payload)
     if not frame.event:
         raise FrameError("The frame's event is an empty string.")
-    if frame.payload.__class__ is not str:
-        _checkValue(frame.payload)
+    payload = frame.payload
+    if payload.__class__ is dict:
+        # What most payloads are, and what most of them hold.
+        for value in payload.values():
+            if value.__class__ is not str:
+                _checkValue(payload)
+                break
+    elif payload.__class__ is not str:
+        _checkValue(payload)
     return frame
 
 

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 #: First byte of a text frame that is whole: final, no extension, opcode 1.
 _TEXT = b"\x81"
 
+#: The whole head of a short one, by its length.
+_SHORT = [_TEXT + length.to_bytes(1, "big") for length in range(126)]
+
 OPCODE_TEXT = 1
 OPCODE_CLOSE = 8
 OPCODE_PING = 9
@@ -23,7 +26,7 @@ def textFrame(text: bytes) -> bytes:
     """A text as one unmasked frame, as servers send it. C{text} is UTF-8."""
     length = len(text)
     if length < 126:
-        return _TEXT + length.to_bytes(1, "big") + text
+        return _SHORT[length] + text
     if length < 65536:
         return _TEXT + b"\x7e" + length.to_bytes(2, "big") + text
     return _TEXT + b"\x7f" + length.to_bytes(8, "big") + text

@@ -70,6 +70,7 @@ class ServerProtocol(WebSocketServerProtocol):
     _afterFault: int | None = None
     _why: str | None = None
     message_data: Any
+    state: int
     _closing: IDelayedCall | None = None
 
     # From Autobahn
@@ -192,7 +193,7 @@ class ServerProtocol(WebSocketServerProtocol):
     # Channel
 
     def isOpen(self) -> bool:
-        return bool(self.state == OPEN)
+        return self.state == OPEN
 
     def sendText(self, text: bytes) -> bool:
         if self.state != OPEN:

@@ -128,7 +128,7 @@ class WholeFrames:
             self._isReading = False
             self._answers = None
             if answers:
-                self._sendAnswers(answers)
+                self.sendData(b"".join(answers))
         if at < end:
             self._readRest(data[at:])
         if self._early:
