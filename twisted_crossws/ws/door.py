@@ -129,7 +129,11 @@ class Visitor:
             return  # It was told to give up, and has not.
         early = self.received
         self.end()
-        self.letIn(self.door.sockets.admit(admitted), admitted.head + early)
+        protocol = self.door.sockets.admit(admitted)
+        self.letIn(protocol, admitted.head)
+        if early:
+            # Not together with the head, or a Deferred of Autobahn's would keep what is raised at it to itself.
+            protocol.dataReceived(early)
 
     def _denied(self, failure: Failure) -> None:
         failure.trap(HandshakeError, CancelledError)
