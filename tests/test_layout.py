@@ -31,8 +31,9 @@ FLOORS = {
     "services": 5,
     "testing": 5,
     "redisserver": 5,
-    "tap": 6,
-    "__init__": 7,
+    "machine": 6,
+    "tap": 7,
+    "__init__": 8,
 }
 
 #: What each floor, or each room of a floor, may import of other packages beside the standard library.
@@ -67,6 +68,16 @@ OUTSIDE = {
     "node": {"twisted.application", "twisted.internet", "twisted.logger", "twisted.python", "twisted.web"},
     "services": {"twisted.application", "twisted.internet", "twisted.logger", "twisted.plugin", "twisted.python"},
     "redisserver": {"twisted.internet", "twisted.python"},
+    # AMP is what the processes of a machine speak to each other.
+    "machine": {
+        "twisted.application",
+        "twisted.internet",
+        "twisted.logger",
+        "twisted.protocols.amp",
+        "twisted.python",
+        "zope.interface",
+        "msgspec",
+    },
     "testing": {"twisted.internet", "twisted.python", "twisted.test.iosim", "zope.interface"},
     "tap": {"twisted", "zope.interface", "msgspec"},
     "__init__": set[str](),
