@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from bench.contestants import SOURCES, node
 from bench.processes import Server
 from bench.programs import Tools
-from bench.scenarios import PATIENCE, LoadError
+from bench.scenarios import PATIENCE, LoadError, ran
 
 #: What the service of a node may be told.
 Option = int | str
@@ -56,14 +56,8 @@ def load(
     @return: what it printed; C{cpu_us_per_msg} is of all of them together.
     @raise LoadError: it failed, or no message came back.
     """
-    argv = [str(tools.wsload), *words(mode, servers, seconds, options)]
-    try:
-        ran = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + PATIENCE)
-    except subprocess.TimeoutExpired:
-        raise LoadError(f"It did not end within {seconds + PATIENCE:.0f} s.") from None
-    if ran.returncode:
-        raise LoadError(f"wsload ended with {ran.returncode}: {ran.stderr.strip() or 'it said nothing'}")
-    said: dict[str, float] = json.loads(ran.stdout)
+    printed = ran([str(tools.wsload), *words(mode, servers, seconds, options)], seconds)
+    said: dict[str, float] = json.loads(printed)
     if not said.get("received", 1):
         raise LoadError(f"Of {said['sent']:.0f} messages none came back.")
     return said

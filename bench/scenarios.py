@@ -90,14 +90,24 @@ def wsload(tools: Tools, scenario: Scenario, server: Server, dialect: str, secon
         "--seconds": seconds,
         "--dialect": dialect,
     }
-    argv = [str(tools.wsload), scenario.mode, *(str(word) for option in options.items() for word in option)]
+    words = [str(word) for option in options.items() for word in option]
+    return ran([str(tools.wsload), scenario.mode, *words], seconds)
+
+
+def ran(argv: list[str], seconds: float) -> str:
+    """
+    Run C{wsload} to its end.
+
+    @return: what it printed.
+    @raise LoadError: it failed, or did not end.
+    """
     try:
-        ran = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + PATIENCE)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + PATIENCE)
     except subprocess.TimeoutExpired:
         raise LoadError(f"It did not end within {seconds + PATIENCE:.0f} s.") from None
-    if ran.returncode:
-        raise LoadError(f"wsload ended with {ran.returncode}: {ran.stderr.strip() or 'it said nothing'}")
-    return ran.stdout
+    if done.returncode:
+        raise LoadError(f"wsload ended with {done.returncode}: {done.stderr.strip() or 'it said nothing'}")
+    return done.stdout
 
 
 def parsed(text: str, scenario: str, contestant: str) -> Measured:
