@@ -33,7 +33,8 @@ class INodeService(Interface):
         """
 
 
-#: The two connections of a link to a Redis: one that packets are published on, and one that they come in by.
+#: The two connections of a link to a Redis: one that packets are published on, and one that they come in by. A hub has
+#: one connection for both, and tells of each all the same.
 Role = Literal["publisher", "subscriber"]
 
 
@@ -75,6 +76,12 @@ class IBusReceiver(Interface):
     def subscriptionFailed(channel: str, reason: Exception) -> None:
         """A Redis does not let this node subscribe to a channel; it is tried again."""
 
+    def serverGone(serverName: str) -> None:
+        """
+        No connection of that server is left on the bus, and it has not come back within a second. Told only where the
+        bus knows its servers (L{IBusLink.serverNames}); elsewhere their silence has to tell.
+        """
+
 
 class IBusLink(Interface):
     """
@@ -95,10 +102,15 @@ class IBusLink(Interface):
         "not, the silence of others means nothing."
     )
 
+    refusesNames = Attribute(
+        "C{True} if no two nodes of one name can be on this bus, as L{start} raises C{ValueError} for the second one, "
+        "and whoever is on it serves at once (C{bool}). Elsewhere nodes have to agree on their names."
+    )
+
     def serverNames() -> Any:
         """
         @return: a frozenset of the names of all nodes on this bus, this one included, or C{None} where the bus
-            itself cannot tell.
+            itself cannot tell, or cannot tell now.
         """
 
     def start() -> Deferred[None]:
@@ -144,7 +156,7 @@ class IBusLink(Interface):
         """How many Redis servers the link uses; 0 where it is not a bus of these."""
 
     def healthyCount(role: Role) -> int:
-        """How many of their connections are healthy now, of this role."""
+        """How many of their connections are healthy now, of this role; of a hub, 1 or 0."""
 
 
 class IBus(Interface):

@@ -26,6 +26,7 @@ class Receiver:
         self.came: list[tuple[str, bytes]] = []
         self.changes: list[HealthChange] = []
         self.refused: list[tuple[str, Exception]] = []
+        self.gone: list[str] = []
 
     def packetReceived(self, channel: str, packet: bytes) -> None:
         self.came.append((channel, packet))
@@ -35,6 +36,9 @@ class Receiver:
 
     def subscriptionFailed(self, channel: str, reason: Exception) -> None:
         self.refused.append((channel, reason))
+
+    def serverGone(self, serverName: str) -> None:
+        self.gone.append(serverName)
 
 
 class BusPromises:

@@ -1,5 +1,5 @@
 """
-Real nodes on a real Redis, and clients through which a test makes them do things.
+Real nodes on a real Redis or hub, and clients through which a test makes them do things.
 
 ::
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,43 @@ server_name = "{name}"
 {node}
 
 [bus]
-type = "redis"
 {bus}
-
-[bus.redis]
-urls = [{urls}]
-ping_interval = 1.0
-ping_timeout = 0.5
+{carrier}
 
 [[service]]
 use = "tests.integration.puppet:makeService"
 """
+
+REDIS = """
+type = "redis"
+
+[bus.redis]
+urls = [{url}]
+ping_interval = 1.0
+ping_timeout = 0.5
+"""
+
+HUB = """
+type = "hub"
+
+[bus.hub]
+path = {path}
+"""
+
+
+@dataclass(frozen=True)
+class HubPath:
+    """
+    Stands for a L{FaultyRedis} where nodes are to be on a hub.
+
+    @ivar path: of its socket.
+    """
+
+    path: str
+
+
+#: What carries the bus.
+Carrier = FaultyRedis | HubPath
 
 
 class Raised(Exception):
@@ -135,21 +162,25 @@ class Puppet:
         assert "Traceback" not in self.process.output and "Unhandled" not in self.process.output, self.process.output
 
 
-def writeConfig(
-    folder: Path, redis: FaultyRedis, name: str, *, node: str = "", bus: str = "", password: str = ""
-) -> Path:
+def writeConfig(folder: Path, redis: Carrier, name: str, *, node: str = "", bus: str = "", password: str = "") -> Path:
     """
     @param node: lines for that section.
     @param bus: the same.
     @param password: what the node takes for that of the Redis.
     """
     path = folder / f"{name}.toml"
-    url = redis.url.replace("//", f"//:{password}@") if password else redis.url
-    path.write_text(CONFIG.format(name=name, node=node, bus=bus, urls=json.dumps(url)))
+    path.write_text(CONFIG.format(name=name, node=node, bus=bus, carrier=_carrier(redis, password)))
     return path
 
 
-async def startPuppet(folder: Path, redis: FaultyRedis, name: str, **options: str) -> Puppet:
+def _carrier(redis: Carrier, password: str) -> str:
+    if isinstance(redis, HubPath):
+        return HUB.format(path=json.dumps(redis.path))
+    url = redis.url.replace("//", f"//:{password}@") if password else redis.url
+    return REDIS.format(url=json.dumps(url))
+
+
+async def startPuppet(folder: Path, redis: Carrier, name: str, **options: str) -> Puppet:
     """
     @param options: those of L{writeConfig}.
     @return: fires when it serves its client; the cluster it may not have joined yet.
@@ -159,7 +190,7 @@ async def startPuppet(folder: Path, redis: FaultyRedis, name: str, **options: st
     return puppet
 
 
-async def startPuppets(folder: Path, redis: FaultyRedis, names: list[str], **options: str) -> list[Puppet]:
+async def startPuppets(folder: Path, redis: Carrier, names: list[str], **options: str) -> list[Puppet]:
     """
     @param options: those of L{writeConfig}.
     @return: fires when they know each other.

@@ -26,7 +26,7 @@ from tests.integration.test_command import makeCertificate
 from twisted_crossws import BusUnavailable, HealthChange, redisBus
 from twisted_crossws.state.counters import Counters
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fates]
 reactor: Any = _reactor
 
 #: Quick enough for a test.
@@ -65,10 +65,9 @@ class Party:
     @ivar published: when each packet was; its number is its place. For one that had to wait: until when at the latest.
     """
 
-    def __init__(self, *urls: str, **options: Any) -> None:
+    def __init__(self, bus: Any) -> None:
         self.counters = Counters()
         self.receivers = [Timed("a"), Timed("b")]
-        bus = redisBus(urls, **{**QUICK, **options})
         # What the second one counts is not asked for.
         counters = [self.counters, Counters()]
         self.links = [
@@ -161,6 +160,11 @@ class Party:
         return any(begin - 0.05 <= latest and earliest <= end for begin, end in receiver.gaps)
 
 
+def onRedis(*urls: str, **options: Any) -> Party:
+    """Two nodes on Redis servers."""
+    return Party(redisBus(urls, **{**QUICK, **options}))
+
+
 @pytest.fixture
 def other() -> Iterator[FaultyRedis]:
     with running() as redis:
@@ -181,7 +185,7 @@ def begin(parties: list[Party]) -> Callable[..., Deferred[Party]]:
     """Makes two nodes that are connected."""
 
     def connect(*urls: str, **options: Any) -> Deferred[Party]:
-        party = Party(*urls, **options)
+        party = onRedis(*urls, **options)
         parties.append(party)
         return Deferred.fromCoroutine(party.start())
 
@@ -384,7 +388,7 @@ class TestFaults:
     @pytest_twisted.ensureDeferred
     async def test_stoppedUnderTraffic(self, redis: FaultyRedis, parties: list[Party]) -> None:
         """Stopping sends what was published, and leaves nothing at the Redis."""
-        party = await Party(redis.url).start()
+        party = await onRedis(redis.url).start()
         party.publish(1000)
         await party.stop()
         assert party.outcomes() == {"confirmed": 1000}
@@ -424,7 +428,7 @@ class TestLogin:
         """A channel that the user may not use harms no other; once it is allowed, it is subscribed by itself."""
         user = ("ACL", "SETUSER", "sam", "on", ">pass", "+@all", "resetchannels", "&room:*", "&csbp-probe:*")
         redis.command(*user)
-        party = Party(f"redis://sam:pass@127.0.0.1:{redis.port}")
+        party = onRedis(f"redis://sam:pass@127.0.0.1:{redis.port}")
         parties.append(party)
         await party.start()
         link, receiver = party.links[0], party.receivers[0]
@@ -451,7 +455,7 @@ class TestLogin:
         """A wrong password is said, without itself; it is tried until it is right."""
         redis.command("CONFIG", "SET", "requirepass", "right")
         redis.password = "right"
-        party = Party(f"redis://:hunter2@127.0.0.1:{redis.port}")
+        party = onRedis(f"redis://:hunter2@127.0.0.1:{redis.port}")
         parties.append(party)
         for link in party.links:
             link.start()
@@ -470,7 +474,7 @@ class TestLogin:
         """The same for one that is missing."""
         redis.command("CONFIG", "SET", "requirepass", "right")
         redis.password = "right"
-        party = Party(redis.url)
+        party = onRedis(redis.url)
         parties.append(party)
         party.links[0].start()
         await eventually(lambda: _said(party, "NOAUTH"), "it is said")
@@ -504,12 +508,12 @@ class TestPlaces:
         port = await endpoint.listen(ProxyFactory("127.0.0.1", redis.port))
         number = port.getHost().port
         try:
-            party = Party(f"rediss://localhost:{number}")
+            party = onRedis(f"rediss://localhost:{number}")
             party.links[0].start()
             await eventually(lambda: _said(party, "certificate verify failed"), "it is refused")
             await party.links[0].stop()
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-            party = await Party(f"rediss://localhost:{number}").start()
+            party = await onRedis(f"rediss://localhost:{number}").start()
             party.publish(10_000)
             await party.settled()
             assert party.account() == 0
@@ -534,7 +538,7 @@ class TestPlaces:
         factory.noisy = False
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         number = port.getHost().port
-        party = Party(redis.url, f"redis://127.0.0.1:{number}")
+        party = onRedis(redis.url, f"redis://127.0.0.1:{number}")
         parties.append(party)
         for link in party.links:
             link.start()

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import hiredis
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_crossws.bus.watch import Watch
+from twisted_crossws.bus.writing import writeNow
 from twisted_crossws.wire.text import shown
 
 #: Seconds for which answers may stay unread that nobody waits for. A busy node reads many of them at once then, where
@@ -134,12 +134,7 @@ class RedisConnection(BaseProtocol):
         if not self.isOver:
             self.awaited.extend(marks)
             self._watch.begin()
-            transport: Any = self.transport
-            transport.write(data)
-            if isinstance(transport, FileDescriptor):
-                # It would wait for the reactor's next turn. What the socket does not take goes out then, and an error
-                # shows then.
-                transport.doWrite()
+            writeNow(self.transport, data)
 
     def postpone(self) -> None:
         """Nobody waits for the answers that are owed."""

@@ -10,10 +10,11 @@ from secrets import token_hex
 from typing import Protocol
 
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twisted_crossws.bus.backlog import Backlog
 from twisted_crossws.bus.pair import Health, News, Pair
 from twisted_crossws.bus.publisher import Publisher
 from twisted_crossws.bus.selection import Choose
@@ -27,13 +28,6 @@ _log = Logger()
 
 #: What the channels start with that nodes hear themselves on. No packet is on them, and no node hears another's.
 PROBE_PREFIX = "csbp-probe:"
-
-_DROPPED = {"full": "bus_dropped_full", "old": "bus_dropped_old", "stopped": "bus_dropped_stopped"}
-_CAUSES = {
-    "full": "too many wait already",
-    "old": "no Redis became healthy in time",
-    "stopped": "the bus is stopped",
-}
 
 
 class Settings(Protocol):
@@ -78,6 +72,7 @@ class RedisLink:
     """
 
     isAlone = False
+    refusesNames = False
 
     def __init__(self, bus: Settings, receiver: IBusReceiver, clock: IReactorTime, counters: dict[str, int]) -> None:
         self._bus = bus
@@ -90,8 +85,7 @@ class RedisLink:
         self._subscribing: dict[bytes, list[Deferred[None]]] = {}
         self._choose = bus.choosing()
         self._usable: tuple[Publisher, ...] = ()
-        self._waiting = bus.waiting()
-        self._expiry: IDelayedCall | None = None
+        self._waiting = Backlog(bus.waiting(), clock, counters)
         self._adding: dict[Pair, Deferred[None]] = {}
         self._twins: set[frozenset[str]] = set()
         self._probe = f"{PROBE_PREFIX}{receiver.serverName}:{token_hex(6)}".encode("utf-8", "surrogatepass")
@@ -122,11 +116,7 @@ class RedisLink:
             pair.standing.end()
         self._weigh()
         stopped = gatherResults([pair.stop() for pair in self._pairs])
-        for entry in self._waiting.takeAll():
-            self._drop(entry, "stopped")
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
+        self._waiting.stop()
         why = BusUnavailable("The bus was stopped before the subscription was confirmed.")
         for channel in list(self._subscribing):
             self._notSubscribed(channel, why)
@@ -265,34 +255,10 @@ class RedisLink:
     def _put(self, entry: Entry) -> bool:
         if self._usable:
             publisher: Publisher = self._choose(entry[0], self._usable) if len(self._usable) > 1 else self._usable[0]
-            return publisher.publish(entry) or self._drop(entry, "full")
+            return publisher.publish(entry) or self._waiting.drop(entry, "full")
         if self._isStopped:
-            return self._drop(entry, "stopped")
-        if not self._waiting.add(entry, self._clock.seconds()):
-            return self._drop(entry, "full")
-        self._counters["bus_queued"] += 1
-        if self._expiry is None:
-            self._expireLater()
-        return True
-
-    def _drop(self, entry: Entry, cause: str) -> bool:
-        self._counters[_DROPPED[cause]] += 1
-        mark = entry[2]
-        if not isinstance(mark, int):
-            mark.errback(BusUnavailable(f"The packet was dropped: {_CAUSES[cause]}."))
-        return False
-
-    def _expireLater(self) -> None:
-        due = self._waiting.due
-        if due is not None:
-            self._expiry = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._expire)
-
-    def _expire(self) -> None:
-        self._expiry = None
-        expired = self._waiting.expired(self._clock.seconds())
-        self._expireLater()
-        for entry in expired:
-            self._drop(entry, "old")
+            return self._waiting.drop(entry, "stopped")
+        return self._waiting.add(entry)
 
     def _notSubscribed(self, channel: bytes, why: BusUnavailable) -> None:
         for subscribed in self._subscribing.pop(channel, ()):
