@@ -408,6 +408,93 @@ describe("what is received", () => {
   });
 });
 
+describe("a request of the server", () => {
+  /** Long enough for all promises that are resolved already. */
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+  /** What the client answers when listeners of these results are asked. */
+  const answerOf = async (t, ...listeners) => {
+    const world = makeConnected(t);
+    for (const listener of listeners) world.client.on("ask", listener);
+    world.socket.receive({ event: "ask", payload: { n: 1 }, ackId: "a-1" });
+    await settled();
+    return { ...world, answer: world.socket.frames[0], answers: world.socket.frames.length };
+  };
+
+  test("is answered with what the listener returns, or its promise resolves to", async (t) => {
+    const { answer, complaints } = await answerOf(t, ({ n }) => ({ twice: 2 * n }));
+    assert.deepEqual(answer, { ackId: "a-1", payload: { twice: 2 } });
+    assert.deepEqual((await answerOf(t, async ({ n }) => [n])).answer, { ackId: "a-1", payload: [1] });
+    assert.deepEqual(complaints, []);
+  });
+
+  test("is answered once, with the first result that is neither null nor undefined", async (t) => {
+    const { answer, answers } = await answerOf(t, () => {}, () => null, async () => {}, () => 0, () => "late");
+    assert.deepEqual([answer, answers], [{ ackId: "a-1", payload: 0 }, 1]);
+    for (const value of [false, "", []]) assert.deepEqual((await answerOf(t, () => value)).answer.payload, value);
+  });
+
+  test("is answered with null where nobody listens, or nobody has a result", async (t) => {
+    for (const listeners of [[], [() => {}], [async () => null]]) {
+      assert.deepEqual((await answerOf(t, ...listeners)).answer, { ackId: "a-1", payload: null });
+    }
+  });
+
+  test("is answered with an error where a listener fails and none has a result", async (t) => {
+    const secret = () => { throw new Error("secret"); };
+    for (const listener of [secret, async () => secret()]) {
+      const { answer, complaints } = await answerOf(t, () => {}, listener);
+      assert.deepEqual(answer, { ackId: "a-1", error: { code: "internal_error", message: "It failed." } });
+      assert.equal(complaints.length, 1, "it is reported here");
+    }
+    assert.deepEqual((await answerOf(t, secret, () => 1)).answer, { ackId: "a-1", payload: 1 });
+  });
+
+  test("is answered with the RemoteError that a listener throws", async (t) => {
+    const { answer } = await answerOf(t, async () => { throw new CrossWS.RemoteError("no_gps", "It is off."); });
+    assert.deepEqual(answer, { ackId: "a-1", error: { code: "no_gps", message: "It is off." } });
+  });
+
+  test("is answered with an error where the result has no form in JSON", async (t) => {
+    const cycle = {};
+    cycle.itself = cycle;
+    for (const value of [1n, cycle]) assert.equal((await answerOf(t, () => value)).answer.error.code, "internal_error");
+    assert.deepEqual((await answerOf(t, () => 1n, () => 2)).answer.payload, 2);
+  });
+
+  test("of the protocol is none, and what has no text as its ackId wants no answer", async (t) => {
+    const { client, socket } = makeConnected(t);
+    client.on("ask", () => 1);
+    socket.receive({ event: "_ask_", ackId: "a-1" });
+    for (const ackId of [7, null, undefined, {}]) socket.receive({ event: "ask", ackId });
+    await settled();
+    assert.deepEqual(socket.frames, []);
+  });
+
+  test("is answered on its own connection, or not at all", async (t) => {
+    const { client, sockets, complaints } = makeConnected(t);
+    let answer;
+    client.on("ask", () => new Promise((resolve) => { answer = resolve; }));
+    sockets[0].receive({ event: "ask", ackId: "a-1" });
+    client.reconnect();
+    sockets[1].accept();
+    answer("late");
+    await settled();
+    assert.deepEqual(sockets.map(({ frames }) => frames), [[], []]);
+    assert.deepEqual(complaints, []);
+  });
+
+  test("does not keep others waiting", async (t) => {
+    const { client, socket } = makeConnected(t);
+    client.on("slow", () => new Promise(() => {}));
+    client.on("ask", () => "quick");
+    socket.receive({ event: "slow", ackId: "a-1" });
+    socket.receive({ event: "ask", ackId: "a-2" });
+    await settled();
+    assert.deepEqual(socket.frames, [{ ackId: "a-2", payload: "quick" }]);
+  });
+});
+
 describe("emit", () => {
   test("sends the frame", (t) => {
     const { client, socket } = makeConnected(t);
@@ -784,6 +871,31 @@ describe("reconnecting", () => {
       assert.equal(client.isReconnecting, true);
     });
   }
+
+  for (const [reason, delay] of [
+    ["retry-after=1.25", 1250], ["restarting; retry-after=0", 0], ["retry-after=61", 60000], ["retry-after=1e9", 1000],
+    ["retry-after=" + "9".repeat(100), 60000], ["", 3000], ["retry-after=-1", 3000], ["retry-after=NaN", 3000],
+    ["retry-after=.5", 3000], ["noretry-after=1", 3000],
+  ]) {
+    test(`comes when a server that is being restarted says so: ${reason.slice(0, 30)}`, (t) => {
+      const { socket, sockets, clock, log } = makeConnected(t);
+      socket.end(1012, reason);
+      assert.deepEqual(log.at(-1), ["reconnect", 1, delay]);
+      clock.advance(delay);
+      assert.equal(sockets.length, 2);
+      sockets[1].fail();
+      assert.deepEqual(log.at(-1), ["reconnect", 2, 3000], "then the schedule goes on");
+    });
+  }
+
+  test("takes such a hint of a restarted server alone, and never waits longer than the longest", (t) => {
+    const other = makeConnected(t);
+    other.socket.end(1001, "retry-after=1");
+    assert.deepEqual(other.log.at(-1), ["reconnect", 1, 3000]);
+    const impatient = makeConnected(t, { reconnectMaxInterval: 2000 });
+    impatient.socket.end(1012, "retry-after=50");
+    assert.deepEqual(impatient.log.at(-1), ["reconnect", 1, 2000]);
+  });
 
   test("reconnectOn decides instead", (t) => {
     const asked = [];

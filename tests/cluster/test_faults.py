@@ -190,6 +190,8 @@ class ClusterUnderFaults(RuleBasedStateMachine):
             self.pass_(self.latency)
             self.cluster.partition(name)
             self.parted.add(name)
+            # However short it is: what should have been heard in this moment was not.
+            self.lastSilence[name] = self.now
 
     @rule()
     def heal(self) -> None:

@@ -146,6 +146,29 @@ class TestGoing:
         assert events == [("down", "serverC", "lost"), ("up", "serverC")]
         assert own == []
 
+    @pytest.mark.parametrize("seconds", [0.6, 1.5, 4.0, 4.7, 4.9])
+    @pytest.mark.parametrize("latency", [0.0, 0.3, 1.0])
+    def test_frozenBriefly(self, cluster: MemoryCluster, seconds: float, latency: float) -> None:
+        """
+        One that was frozen for less than that takes nobody for lost either: what others have said meanwhile is still to
+        be read when it wakes up. But who is dead it still finds out.
+        """
+        cluster.delay(latency)
+        for begin in range(15):
+            cluster.advance(1.0 + begin / 10)
+            own = heard(cluster["serverC"])
+            cluster.freeze("serverC")
+            cluster.advance(seconds)
+            cluster.thaw("serverC")
+            cluster.advance(2.0)
+            assert own == []
+        cluster.kill("serverB")
+        cluster.freeze("serverC")
+        cluster.advance(seconds)
+        cluster.thaw("serverC")
+        cluster.advance(6.1 + latency)
+        assert own == [("down", "serverB", "lost")]
+
     def test_restarted(self, cluster: MemoryCluster) -> None:
         """A new life under the same name ends the old one, without waiting for its silence."""
         events = heard(cluster["serverA"])

@@ -11,13 +11,15 @@ A service for tests of several processes: what a client tells its node to do, it
 from __future__ import annotations
 
 from itertools import count
+from operator import attrgetter
 from time import time
 from typing import Any
 
+from msgspec.structs import asdict
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall, deferLater
 
-from twisted_crossws import Node, Relay, Replies, ServerMessage
+from twisted_crossws import Affected, ClientReplies, Node, Relay, RemoteSockets, Replies, ServerMessage
 
 
 def makeService(node: Node) -> None:
@@ -27,9 +29,8 @@ def makeService(node: Node) -> None:
 
     @node.clients.on("do")
     async def do(socket: object, order: dict[str, Any]) -> dict[str, Any]:
-        part, _, method = order["what"].partition(".")
         try:
-            result = getattr(getattr(node, part), method)(*order["args"], **order["kwargs"])
+            result = attrgetter(order["what"])(node)(*order["args"], **order["kwargs"])
             return {"is": _plain(await result if isinstance(result, Deferred) else result)}
         except Exception as fault:
             return {"raised": [type(fault).__name__, str(fault)]}
@@ -75,6 +76,12 @@ def makeService(node: Node) -> None:
 
 def _plain(result: Any) -> Any:
     """In a form that JSON has."""
+    if isinstance(result, ClientReplies):
+        return {**asdict(result), "errors": {key: type(error).__name__ for key, error in result.errors.items()}}
+    if isinstance(result, RemoteSockets):
+        return {"sockets": list(result), "missing": result.missing}
+    if isinstance(result, Affected):
+        return {"count": int(result), "missing": result.missing}
     if not isinstance(result, Replies):
         return result
     errors = {name: [type(error).__name__, str(error)] for name, error in result.errors.items()}

@@ -26,6 +26,7 @@ from twisted_crossws import (
     Config,
     Connector,
     Node,
+    NotConnected,
     Relay,
     Reply,
     RoomsConfig,
@@ -234,6 +235,37 @@ class TestFromUs:
         clients.broadcast("last")
         assert json.loads((await mixed.peer.hears("frame"))["text"]) == {"event": "last", "payload": None}
         assert await received is None
+
+    @pytest_twisted.ensureDeferred
+    async def test_volatile(self, mixed: Mixed) -> None:
+        """The peer takes volatile messages for ordinary ones."""
+        volatile = mixed.serverA.clients.volatile
+        for send, to in [
+            (lambda: volatile.send("8", "say", 1), ["8"]),
+            (lambda: volatile.sendMany(["7", "nobody"], "say", 1), ["7"]),
+            (lambda: volatile.toRoom("chat", "1", "say", 1), ["7"]),
+            (lambda: volatile.broadcast("say", 1), ["7", "8"]),
+        ]:
+            send()
+            assert (await mixed.peer.hears("frame"))["to"] == to
+
+    @pytest_twisted.ensureDeferred
+    async def test_remoteSockets(self, mixed: Mixed) -> None:
+        """What is asked about clients does not wait for the peer, which knows nothing of it and goes on as before."""
+        clients, began = mixed.serverA.clients, reactor.seconds()
+        mixed.clients["2"].on("where", lambda payload: [payload])
+        found = await clients.fetch(("chat", "1"), timeout=60.0)
+        assert {each.socketId: each.server for each in found} == {"1": "serverA", "2": "serverB"}
+        assert found.missing == frozenset()
+        assert await clients.joinAll([("game", "7")], of=("chat", "1"), timeout=60.0) == 2
+        assert await clients.request("2", "where", {"x": 1.5}, timeout=60.0) == [{"x": 1.5}]
+        replies = await clients.requestRoom("game", "7", "where", 3, timeout=60.0)
+        assert replies.complete and replies.answers == {"1": None, "2": [3]}
+        with pytest.raises(NotConnected):
+            await clients.request("8", "where", timeout=60.0)
+        assert await clients.disconnectAll(of="2", code=4010, timeout=60.0) == 1
+        assert reactor.seconds() - began < 10.0
+        assert await mixed.serverA.servers.callOne("who", to="peerC") == "peerC"
 
     @pytest_twisted.ensureDeferred
     async def test_relay(self, mixed: Mixed) -> None:

@@ -14,10 +14,14 @@ from twisted_crossws.wire.frames import (
     MAX_CALLBACK_ID,
     MAX_INTEGER,
     MAX_NESTING,
+    Answer,
+    ErrorAnswer,
     ErrorReply,
     Event,
     Frame,
     Reply,
+    Request,
+    decodeAnswer,
     decodeFromClient,
     decodeFromServer,
     encode,
@@ -371,3 +375,62 @@ class TestEncode:
     def test_errorRoundTrip(self, frame: ErrorReply) -> None:
         """An error reply is read by the client as it was written."""
         assert decodeFromServer(encode(frame)) == frame
+
+    @examples
+    @given(st.builds(Request, names, payloads, callbackIds))
+    def test_requestRoundTrip(self, frame: Request) -> None:
+        """A request is read by the client as it was written, and is an event for one that knows no requests."""
+        assert repr(decodeFromServer(encode(frame))) == repr(frame)
+        assert repr(decodeFromClient(encode(frame))) == repr(Event(frame.event, frame.payload))
+
+    @examples
+    @given(st.builds(Answer, callbackIds, payloads) | st.builds(ErrorAnswer, callbackIds, st.text(), st.text()))
+    def test_answerRoundTrip(self, frame: Answer | ErrorAnswer) -> None:
+        """An answer is read by the server as it was written, once it was found to be no event."""
+        with pytest.raises(FrameError):
+            decodeFromClient(encode(frame))
+        assert repr(decodeAnswer(encode(frame))) == repr(frame)
+
+
+class TestAnswers:
+    def test_answer(self) -> None:
+        """What carries an ackId, and is no event, is an answer; without a payload it is null."""
+        assert decodeAnswer(b'{"ackId":"a-1","payload":{"x":1}}') == Answer("a-1", {"x": 1})
+        assert decodeAnswer(b'{"ackId":"a-1","other":1}') == Answer("a-1", None)
+        assert decodeAnswer(b'{"ackId":"a-1","payload":1,"error":null}') == Answer("a-1", 1)
+
+    def test_error(self) -> None:
+        """With an error it is that, whatever else it holds."""
+        text = b'{"ackId":"a-1","payload":1,"error":{"code":"no","message":"No."}}'
+        assert decodeAnswer(text) == ErrorAnswer("a-1", "no", "No.")
+        assert decodeAnswer(b'{"ackId":"a-1","error":{}}') == ErrorAnswer("a-1", "error", "")
+
+    @pytest.mark.parametrize("ackId", ["", "x" * (MAX_CALLBACK_ID + 1), None, True, 1, [], {}])
+    def test_noAckId(self, ackId: Any) -> None:
+        """Anything but a string of 1 to 64 characters is no ackId."""
+        with pytest.raises(FrameError):
+            decodeAnswer(json.dumps({"ackId": ackId, "payload": 1}).encode())
+
+    @pytest.mark.parametrize("value", ["9007199254740993", "[" * 70 + "]" * 70, "1e999", '"\\ud800"'])
+    def test_limits(self, value: str) -> None:
+        """The limits of events are those of answers."""
+        with pytest.raises(FrameError):
+            decodeAnswer(b'{"ackId":"a","payload":' + value.encode() + b"}")
+
+    @examples
+    @given(hostileBytes)
+    def test_anyBytes(self, text: bytes) -> None:
+        """Any bytes are an answer, or a FrameError."""
+        try:
+            frame = decodeAnswer(text)
+        except FrameError:
+            return
+        assert repr(decodeAnswer(encode(frame))) == repr(frame)
+
+    def test_requests(self) -> None:
+        """A server's event with an ackId wants an answer; a callbackId counts more, and another ackId is none."""
+        assert decodeFromServer(b'{"event":"e","payload":1,"ackId":"a-1"}') == Request("e", 1, "a-1")
+        assert decodeFromServer(b'{"event":"e","payload":1,"ackId":"a-1","callbackId":"7"}') == Reply("7", 1)
+        assert decodeFromServer(b'{"event":"e","payload":1,"ackId":7}') == Event("e", 1)
+        with pytest.raises(FrameError):
+            decodeFromServer(b'{"ackId":"a-1","payload":1}')

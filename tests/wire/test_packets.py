@@ -100,6 +100,8 @@ class RecordingBus(MemoryBus):
 
 
 class RecordingLink(MemoryLink):
+    refusesNames = False
+
     def serverNames(self) -> Any:
         return None
 

@@ -13,10 +13,15 @@
  *     S→C  {"payload": R, "callbackId": I}                  the reply to I
  *     S→C  {"callbackId": I, "error": {"code", "message"}}  the reply to I is an error
  *     S→C  {"event": E, "payload": P}                       an event for the listeners
+ *     S→C  {"event": E, "payload": P, "ackId": I}           the same, and what a listener returns is the answer
+ *     C→S  {"ackId": I, "payload": R}                       the answer to I
+ *     C→S  {"ackId": I, "error": {"code", "message"}}       the answer to I is an error
  *     C→S  H          S→C  H                                heartbeat: the text pingMessage comes back as it is
  */
 (() => {
   "use strict";
+
+  const world = /** @type {any} */ (globalThis);
 
   /** The options and their defaults; all times are milliseconds. */
   const DEFAULTS = {
@@ -54,7 +59,10 @@
   class NotConnected extends Error { name = "NotConnected"; }
   /** No reply came within the time-out of the call. */
   class CallTimeout extends Error { name = "CallTimeout"; }
-  /** The reply is an error: `code` is a short name for programs, `message` a sentence for people. */
+  /**
+   * The reply is an error: `code` is a short name for programs, `message` a sentence for people. A listener that throws
+   * one answers the server with it; of anything else that it throws, the server is not told what it is.
+   */
   class RemoteError extends Error {
     name = "RemoteError";
     constructor(code = "error", message = "") {
@@ -72,8 +80,10 @@
   const checkNumber = (/** @type {string} */ what, /** @type {any} */ value) =>
     check(what, typeof value === "number" && value >= 0 && value < 2 ** 31, "a number from 0 to 2^31 - 1");
 
+  const isText = (/** @type {unknown} */ value) => typeof value === "string";
+
   const checkEvent = (/** @type {any} */ event) =>
-    check("an event", typeof event === "string" && event !== "", "a non-empty string");
+    check("an event", isText(event) && event !== "", "a non-empty string");
 
   /** @type {<T extends object>(given: object | null | undefined, defaults: T) => T} The defaults, overridden. */
   const configure = (given, defaults) => {
@@ -92,7 +102,7 @@
 
   /** @type {(url: string | URL, params: Record<string, any>) => string} The URL with everything in its query. */
   const address = (url, params) => {
-    const full = new URL(url, globalThis.location?.href);
+    const full = new URL(url, world.location?.href);
     full.protocol = full.protocol.replace("http", "ws");
     for (const [name, values] of Object.entries(params)) {
       for (const value of [values].flat()) if (value != null) full.searchParams.append(name, value);
@@ -101,28 +111,28 @@
     return full.href;
   };
 
-  /** @type {(run: (event: string, listener: Listener, args: any[]) => void) => [Listeners, Listener]} */
-  const listening = (run) => {
+  /** @typedef {(what: string, call: Listener, args: any[], isQuiet?: boolean) => any} Run */
+
+  /** @type {(run: Run, isLifecycle?: boolean) => [Listeners, Listener]} */
+  const listening = (run, isLifecycle) => {
     // The lists are never changed, only replaced: what a listener adds or removes counts from the next delivery on.
-    /** @type {Record<string, { listener: Listener, tag: any, isOnce: boolean }[]>} */
+    /** @type {Record<string, [listener: Listener, tag: any, isOnce: boolean][]>} */
     const lists = Object.create(null);
     /** @type {(isOnce: boolean) => Listeners["on"]} */
     const adding = (isOnce) => (event, listener, tag) => {
       checkEvent(event);
       check("a listener", typeof listener === "function", "a function");
-      lists[event] = [...(lists[event] ?? []), { listener, tag, isOnce }];
+      lists[event] = [...(lists[event] ?? []), [listener, tag, isOnce]];
     };
     /** @type {Listeners["off"]} */
     const off = (event, which) => {
-      const isKept = (/** @type {any} */ { listener, tag }) => which != null && listener !== which && tag !== which;
-      lists[event] = lists[event]?.filter(isKept);
+      lists[event] = lists[event]?.filter(([listener, tag]) => which != null && listener !== which && tag !== which);
     };
-    /** @type {(event: string, ...args: any[]) => void} */
+    /** @type {(event: string, ...args: any[]) => any[]} */
     const fire = (event, ...args) => {
-      const now = lists[event];
-      if (!now) return;
-      lists[event] = now.filter(({ isOnce }) => !isOnce);
-      for (const { listener } of now) run(event, listener, args);
+      const now = lists[event] ?? [];
+      lists[event] = now.filter(([, , isOnce]) => !isOnce);
+      return now.map(([listener]) => run(`a listener of "${event}"`, listener, args, isLifecycle && event === "error"));
     };
     return [{ on: adding(false), once: adding(true), off }, fire];
   };
@@ -139,13 +149,22 @@
      * text but the heartbeat's answer. @type {Listeners}
      */
     lifecycle;
-    #url; #options; #events; #deliver; #fire;
+    /**
+     * Call a listener with the payload, every time the event comes. Where the server asks, what it returns, or its
+     * promise resolves to, is the answer: the first of several. @type {Listeners["on"]}
+     */
+    on;
+    /** As on(), but the first time only. @type {Listeners["once"]} */
+    once;
+    /** Remove that listener, or all with that tag, or without either all of the event. @type {Listeners["off"]} */
+    off;
+    #url; #options; #deliver; #fire;
     #socket = /** @type {any} */ (null); // what comes late from an earlier one is ignored
     #retryTimer = /** @type {any} */ (null); // set while waiting for the next attempt
     #retry = () => this.reconnect();
     #attempt = 0;
     #isReconnecting = false;
-    #waiting = /** @type {{ resolve: () => void, reject: (error: unknown) => void }[]} */ ([]); // for connect()
+    #waiting = /** @type {[resolve: () => void, reject: (error: unknown) => void][]} */ ([]); // for connect()
     #calls = /** @type {Map<string, (error: Error | null, reply?: any) => void>} */ (new Map()); // what ends them
     #callCount = Math.floor(Math.random() * 2 ** 48); // a page that is loaded again shall not get an older reply
     #pingTimer = /** @type {any} */ (null);
@@ -160,15 +179,13 @@
      */
     constructor(url, options) {
       this.#options = configure(options, DEFAULTS);
-      this.#options.WebSocket ??= globalThis.WebSocket;
-      if (!this.#options.WebSocket) throw new Error('CrossWS: no WebSocket here, give one as the option "WebSocket".');
+      this.#options.WebSocket ??= world.WebSocket;
+      if (!this.#options.WebSocket) throw new Error('CrossWS needs the option "WebSocket".');
       this.#url = address(url, this.#options.params);
-      [this.#events, this.#deliver] = listening((event, listener, args) =>
-        this.#run(`a listener of "${event}"`, listener, args),
-      );
-      [this.lifecycle, this.#fire] = listening((event, listener, args) =>
-        this.#run(`a lifecycle listener of "${event}"`, listener, args, event === "error"),
-      );
+      /** @type {Run} */
+      const run = (...args) => this.#run(...args);
+      [{ on: this.on, once: this.once, off: this.off }, this.#deliver] = listening(run);
+      [this.lifecycle, this.#fire] = listening(run, true);
     }
 
     /** Whether events and calls can be sent now. */
@@ -187,13 +204,6 @@
       this.#options.pingInterval = interval;
       this.#heartbeat(immediate);
     }
-
-    /** Call a listener with the payload, every time the event comes. @type {Listeners["on"]} */
-    on(event, listener, tag) { this.#events.on(event, listener, tag); }
-    /** As on(), but the first time only. @type {Listeners["once"]} */
-    once(event, listener, tag) { this.#events.once(event, listener, tag); }
-    /** Remove that listener, or all with that tag, or without either all of the event. @type {Listeners["off"]} */
-    off(event, listenerOrTag) { this.#events.off(event, listenerOrTag); }
 
     /** Send an event; throws NotConnected. @type {(event: string, payload?: any) => void} */
     emit(event, payload) {
@@ -214,7 +224,7 @@
         let isPending = false;
         const tell = (/** @type {boolean} */ value) => this.#run("onPending", own.onPending, [(isPending = value)]);
         const pendingTimer = setTimeout(() => tell(true), own.pendingAfter);
-        const tooLate = () => end(new CallTimeout(`No reply to "${event}" came within ${own.timeout} ms.`));
+        const tooLate = () => end(new CallTimeout(`No reply to "${event}" came in ${own.timeout} ms.`));
         const timer = setTimeout(tooLate, own.timeout);
         const end = (/** @type {Error | null} */ error, /** @type {any} */ reply = null) => {
           clearTimeout(pendingTimer);
@@ -234,7 +244,7 @@
      */
     connect() {
       /** @type {Promise<void>} */
-      const opened = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+      const opened = new Promise((resolve, reject) => this.#waiting.push([resolve, reject]));
       // Who does not look at the promise has the lifecycle; Node.js would end the process otherwise.
       opened.catch(() => {});
       if (this.isConnected) this.#settle();
@@ -248,7 +258,7 @@
     /** Drop the connection, if any, and connect now; reset: count attempts from 0. @type {(reset?: boolean) => void} */
     reconnect(reset) {
       if (reset) this.#attempt = 0;
-      this.#end(1000, "The client reconnects.", () => {
+      this.#end(1000, "reconnecting", () => {
         this.#isReconnecting = true;
         this.#open();
       });
@@ -266,7 +276,12 @@
         const socket = (this.#socket = new WebSocket(this.#url, protocols));
         /** @type {(handle: Listener) => Listener} */
         const own = (handle) => (event) => socket === this.#socket && handle(event);
-        socket.onopen = own(() => this.#opened());
+        socket.onopen = own(() => {
+          this.#attempt = 0;
+          this.#settle();
+          this.#heartbeat();
+          this.#fire("open");
+        });
         socket.onmessage = own(({ data }) => this.#received(data));
         socket.onclose = own(({ code, reason }) => this.#lost(code, reason));
         // Not every WebSocket fires "close" after "error".
@@ -278,31 +293,31 @@
       }
     }
 
-    #opened() {
-      this.#attempt = 0;
-      this.#settle();
-      this.#heartbeat();
-      this.#fire("open");
-    }
-
     /** Done with connect(). @param {unknown} [error] Why it is given up; without it, the connection is open. */
     #settle(error) {
       this.#isReconnecting = false;
-      for (const { resolve, reject } of this.#waiting.splice(0)) error ? reject(error) : resolve();
+      for (const [resolve, reject] of this.#waiting.splice(0)) error ? reject(error) : resolve();
     }
 
     /** It ended by itself. @type {(code: number, reason: string, cause?: [string, ...any]) => void} */
     #lost(code, reason, cause) {
-      const { reconnectOn, repeatLimit } = this.#options;
-      const isWanted = this.#run("reconnectOn", reconnectOn, [code, reason]);
+      const { reconnectOn, repeatLimit, random, ...times } = this.#options;
+      let isWanted = /** @type {any} */ (false);
+      this.#run("reconnectOn", () => { isWanted = reconnectOn(code, reason); }, []);
       const isOver = isWanted && this.#attempt >= /** @type {number} */ (repeatLimit);
-      const delay = this.#delay(this.#attempt + 1);
+      const doublings = this.#attempt + 1 - times.fastReconnectThreshold;
+      // Beyond 2^64 the product is longer than any limit, and would be infinite in the end.
+      const factor = doublings > 0 ? 2 ** Math.min(doublings, 64) + random() : 1;
+      // A server that is being restarted says when to come back, in seconds.
+      const hint = code === 1012 && /\bretry-after=(\d+(\.\d+)?)/.exec(reason);
+      const wait = hint ? Math.min(+hint[1] * 1000, 60000) : times.fastReconnectInterval * factor;
+      const delay = Math.min(wait, times.reconnectMaxInterval);
       const next = () => {
         if (!isWanted || isOver) return this.#settle(new NotConnected(`The connection ended: ${code} ${reason}`));
         this.#isReconnecting = true;
         this.#attempt++;
         this.#retryTimer = setTimeout(this.#retry, delay);
-        globalThis.addEventListener?.("online", this.#retry);
+        world.addEventListener?.("online", this.#retry);
       };
       this.#end(code, reason, next, cause);
       if (isOver) this.#fire("repeatLimit", repeatLimit);
@@ -316,23 +331,14 @@
       const socket = this.#socket;
       this.#socket = this.#latency = null;
       this.#retryTimer = clearTimeout(this.#retryTimer);
-      globalThis.removeEventListener?.("online", this.#retry);
+      world.removeEventListener?.("online", this.#retry);
       this.#heartbeat();
       // A WebSocket refuses to send most codes below 3000.
       if (socket?.readyState < 3) socket.close(code < 3000 ? 1000 : code, reason);
       next();
-      for (const end of this.#calls.values()) end(new NotConnected("The connection ended before the reply came."));
+      for (const end of this.#calls.values()) end(new NotConnected("The connection ended."));
       if (cause) this.#fire(...cause);
       if (socket) this.#fire("close", code, reason);
-    }
-
-    /** @param {number} attempt 1 for the first after a loss. */
-    #delay(attempt) {
-      const { fastReconnectThreshold, fastReconnectInterval, reconnectMaxInterval, random } = this.#options;
-      const doublings = attempt - fastReconnectThreshold;
-      // Beyond 2^64 the product is longer than any limit, and would be infinite in the end.
-      const factor = doublings > 0 ? 2 ** Math.min(doublings, 64) + random() : 1;
-      return Math.min(fastReconnectInterval * factor, reconnectMaxInterval);
     }
 
     /** The next one after pingInterval, if there is one. @param {boolean} [now] One now, unless one is unanswered. */
@@ -355,33 +361,55 @@
     // Events that start and end with "_" are the protocol's own.
     /** @param {unknown} text */
     #received(text) {
-      if (text === this.#options.pingMessage) return this.#answered();
-      if (typeof text !== "string") return;
+      if (text === this.#options.pingMessage) {
+        if (!this.#pongTimer) return;
+        this.#pongTimer = clearTimeout(this.#pongTimer);
+        this.#latency = performance.now() - this.#pingedAt;
+        this.#fire("pong", this.#latency);
+        return;
+      }
+      if (!isText(text)) return;
       this.#fire("message", text);
       let frame;
       try { frame = JSON.parse(text) ?? {}; } catch { return; }
-      const { event, payload = null, callbackId, error } = frame;
-      if (typeof callbackId === "string") {
+      const { event, payload = null, callbackId, ackId, error } = frame;
+      if (isText(callbackId)) {
         this.#calls.get(callbackId)?.(error && new RemoteError(error.code, error.message), payload);
-      } else if (typeof event === "string" && !/^_(.*_)?$/s.test(event)) this.#deliver(event, payload);
+      } else if (isText(event) && !/^_(.*_)?$/s.test(event)) {
+        const socket = this.#socket;
+        const results = this.#deliver(event, payload);
+        if (isText(ackId)) this.#answer(socket, ackId, results);
+      }
     }
 
-    #answered() {
-      if (!this.#pongTimer) return;
-      this.#pongTimer = clearTimeout(this.#pongTimer);
-      this.#latency = performance.now() - this.#pingedAt;
-      this.#fire("pong", this.#latency);
+    // The first result that is one; null if there is none; an error if a listener failed and none gave a result. To the
+    // server another connection is another client, so what comes too late for this one is dropped.
+    /** @type {(socket: any, ackId: string, results: any[]) => Promise<void>} */
+    async #answer(socket, ackId, results) {
+      let payload = null;
+      let fault = /** @type {any} */ (null);
+      for (const result of results) {
+        try {
+          const value = /** @type {any} */ (payload ?? (await result) ?? null);
+          // It is a failure, too, if it cannot be sent.
+          JSON.stringify(value);
+          payload = value;
+        } catch (error) { fault ??= error; }
+      }
+      const { code, message } = fault instanceof RemoteError ? fault : new RemoteError("internal_error", "It failed.");
+      const answer = fault && payload === null ? { ackId, error: { code, message } } : { ackId, payload };
+      if (socket.readyState === 1) socket.send(JSON.stringify(answer));
     }
 
     /** @param {{ event: string, payload: any, callbackId?: string }} frame */
     #encode(frame) {
       checkEvent(frame.event);
-      if (!this.isConnected) throw new NotConnected(`"${frame.event}" was not sent: there is no connection now.`);
+      if (!this.isConnected) throw new NotConnected(`"${frame.event}" was not sent.`);
       return JSON.stringify(frame);
     }
 
     // What the application gave is called here: its failures, late ones too, are told, and harm nobody.
-    /** @type {(what: string, call: Listener, args: any[], isQuiet?: boolean) => any} */
+    /** @type {Run} */
     #run(what, call, args, isQuiet) {
       const failed = (/** @type {unknown} */ error) => {
         console.error(`CrossWS: ${what} failed.`, error);
@@ -393,10 +421,12 @@
         return result;
       } catch (error) {
         failed(error);
+        // As a promise that is rejected, but nobody need look at it.
+        return { then: (/** @type {any} */ _, /** @type {Listener} */ rejected) => rejected(error) };
       }
     }
   }
 
-  /** @type {any} */ (globalThis).CrossWS = CrossWS;
+  world.CrossWS = CrossWS;
   if (typeof module === "object") module.exports = CrossWS;
 })();

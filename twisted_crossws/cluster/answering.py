@@ -53,13 +53,18 @@ class Asker:
 class Answering(Gathering):
     """The listeners of one message, and who is to hear what they say."""
 
-    __slots__ = ("_asker", "_counters", "_message")
+    __slots__ = ("__weakref__", "_asker", "_counters", "_message")
 
     def __init__(self, message: ServerMessage, asker: Asker, counters: Counters) -> None:
         super().__init__()
         self._message = message
         self._asker = asker
         self._counters = counters
+
+    @property
+    def isOpen(self) -> bool:
+        """Whether somebody waits for the answer, and a listener is still at work."""
+        return self._working > 0 and self._message.requestId is not None
 
     def run(self, listeners: tuple[Callable[..., Any], ...]) -> None:
         """Call them. With nobody listening, that is the answer."""

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec import UNSET, UnsetType
+
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.rooms import Rooms
 from twisted_crossws.state.counters import Counters
-from twisted_crossws.state.listeners import Listeners, checkEvent
+from twisted_crossws.state.listeners import checkEvent
 from twisted_crossws.state.sockets import Socket, Sockets
 from twisted_crossws.wire.frames import encodeEvent
 from twisted_crossws.wire.packets import ForAll, ForRoom, ForSockets
@@ -17,16 +19,16 @@ from twisted_crossws.wire.rfc6455 import Prepared
 from twisted_crossws.wire.topics import Topics
 
 
-class Clients(Listeners):
+class Delivery:
     """
-    C{node.clients}: events from clients, messages to clients.
-
-    A listener is called with the socket and the payload; what it returns (or its Deferred or coroutine results in) is
-    the reply, where the client wanted one.
+    The ways of a message to clients.
 
     Sending returns at once, with the number of sockets of this node that were written to. These are served first, and
     the bus carries the rest. A client that is closing is skipped, and that is counted. Each message is encoded once
     however many receive it.
+
+    Where it is volatile, a client that has not taken what was sent before is skipped, too, and that is counted by
+    itself: on every node.
     """
 
     def __init__(
@@ -38,11 +40,14 @@ class Clients(Listeners):
         rooms: Rooms,
         everyone: Iterable[Socket],
         counters: Counters,
+        isVolatile: bool = False,
     ) -> None:
         """
         @param everyone: all sockets of this node, bound or not.
         """
-        super().__init__()
+        self._isVolatile = isVolatile
+        # Other nodes are told by a key that is absent from ordinary packets.
+        self._mark: bool | UnsetType = True if isVolatile else UNSET
         self._outbox = outbox
         self._topics = topics
         self._sockets = sockets
@@ -50,22 +55,19 @@ class Clients(Listeners):
         self._everyone = everyone
         self._counters = counters
 
-    def count(self) -> int:
-        """How many clients of this node are bound."""
-        return self._sockets.count()
-
     def send(self, socketId: str, event: str, payload: object = None) -> int:
         """
         To one, wherever it is connected.
 
         @raise TypeError: the event is not a non-empty string, or the payload has no form in JSON.
         """
-        message = _prepared(event, payload)
+        message = prepared(event, payload)
         socket = self._sockets.get(socketId)
         if socket is not None:
             return self._write((socket,), message)
         if not self._outbox.isAlone:
-            packet = ForSockets(message.text.decode(), socketId=socketId, senderServer=self._outbox.serverName)
+            own = self._outbox.serverName
+            packet = ForSockets(message.text.decode(), socketId=socketId, senderServer=own, volatile=self._mark)
             self._outbox.publish(self._topics.privateSocket, packet)
         return 0
 
@@ -75,12 +77,13 @@ class Clients(Listeners):
 
         @raise TypeError: as L{send}.
         """
-        message = _prepared(event, payload)
+        message = prepared(event, payload)
         wanted = list(dict.fromkeys(socketIds))
         found = [socket for socket in map(self._sockets.get, wanted) if socket is not None]
         if len(found) < len(wanted) and not self._outbox.isAlone:
             elsewhere = [socketId for socketId in wanted if self._sockets.get(socketId) is None]
-            packet = ForSockets(message.text.decode(), socketIds=elsewhere, senderServer=self._outbox.serverName)
+            own = self._outbox.serverName
+            packet = ForSockets(message.text.decode(), socketIds=elsewhere, senderServer=own, volatile=self._mark)
             written = self._write(found, message)
             self._outbox.publish(self._topics.privateSocket, packet)
             return written
@@ -109,11 +112,12 @@ class Clients(Listeners):
         if isinstance(exclude, str):
             raise TypeError(f"exclude must be several socketIds, such as [{exclude!r}], not one string.")
         channel = self._topics.room(namespace)
-        message = _prepared(event, payload)
+        message = prepared(event, payload)
         excluded = list(exclude)
         written = self.writeRoom(namespace, roomId, message, excluded)
         if not localOnly and not self._outbox.isAlone:
-            packet = ForRoom(message.text.decode(), namespace, roomId, self._outbox.serverName, excluded)
+            own = self._outbox.serverName
+            packet = ForRoom(message.text.decode(), namespace, roomId, own, excluded, self._mark)
             self._outbox.publish(channel, packet)
         if destroy:
             self._rooms.remove(namespace, roomId)
@@ -126,10 +130,11 @@ class Clients(Listeners):
         @param localOnly: only to those of this node.
         @raise TypeError: as L{send}.
         """
-        message = _prepared(event, payload)
+        message = prepared(event, payload)
         written = self.writeAll(message)
         if not localOnly and not self._outbox.isAlone:
-            self._outbox.publish(self._topics.broadcast, ForAll(message.text.decode(), self._outbox.serverName))
+            packet = ForAll(message.text.decode(), self._outbox.serverName, self._mark)
+            self._outbox.publish(self._topics.broadcast, packet)
         return written
 
     def writeSome(self, socketIds: Iterable[str], message: Prepared) -> int:
@@ -148,6 +153,8 @@ class Clients(Listeners):
         return self._write(list(self._everyone), message)
 
     def _write(self, sockets: Iterable[Socket], message: Prepared) -> int:
+        if self._isVolatile:
+            sockets = self._notBehind(list(sockets))
         written = skipped = 0
         for socket in sockets:
             if socket.sendPrepared(message):
@@ -158,7 +165,17 @@ class Clients(Listeners):
         self._counters["messages_skipped"] += skipped
         return written
 
+    def _notBehind(self, sockets: list[Socket]) -> list[Socket]:
+        taking = [socket for socket in sockets if not socket.isBehind]
+        self._counters["messages_volatile_skipped"] += len(sockets) - len(taking)
+        return taking
 
-def _prepared(event: str, payload: object) -> Prepared:
+
+def prepared(event: str, payload: object) -> Prepared:
+    """
+    An event for many, encoded once.
+
+    @raise TypeError: the event is not a non-empty string, or the payload has no form in JSON.
+    """
     checkEvent(event)
     return Prepared(encodeEvent(event, payload))

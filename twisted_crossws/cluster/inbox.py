@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_crossws.cluster.channels import Channels
-from twisted_crossws.cluster.delivery import Clients
+from twisted_crossws.cluster.clients import Clients
+from twisted_crossws.cluster.delivery import Delivery
 from twisted_crossws.cluster.links import Links
 from twisted_crossws.cluster.membership import Membership
 from twisted_crossws.cluster.servers import Servers
@@ -60,6 +62,7 @@ class Inbox:
         """Whom the packets concern. Until this is called, none may come."""
         self.healthChanged = links.healthChanged
         self.subscriptionFailed = links.subscriptionFailed
+        self.serverGone = membership.isLost
         self._clients = clients
         self._servers = servers
         self._channels = channels
@@ -114,18 +117,22 @@ class Inbox:
             wanted = found.socketIds or []
             if found.socketId is not None:
                 wanted = [*wanted, found.socketId]
-            self._clients.writeSome(dict.fromkeys(wanted), Prepared(found.data.encode()))
+            self._by(found.volatile).writeSome(dict.fromkeys(wanted), Prepared(found.data.encode()))
+
+    def _by(self, volatile: Any) -> Delivery:
+        return self._clients.volatile if volatile is True else self._clients
 
     def _forAll(self, packet: bytes) -> None:
         found = self._codec.decode(ForAll, packet)
         if found.senderServer != self.serverName:
-            self._clients.writeAll(Prepared(found.data.encode()))
+            self._by(found.volatile).writeAll(Prepared(found.data.encode()))
 
     def _forRoom(self, packet: bytes) -> None:
         found = self._codec.decode(ForRoom, packet)
         if found.senderServer != self.serverName:
             message = Prepared(found.data.encode())
-            self._clients.writeRoom(found.roomNamespace, found.roomId, message, found.excludeSocketIds)
+            writing = self._by(found.volatile)
+            writing.writeRoom(found.roomNamespace, found.roomId, message, found.excludeSocketIds)
 
     def _forApplication(self, channel: str, packet: bytes) -> None:
         mapping = self._codec.decode(dict, packet)

@@ -80,6 +80,7 @@ class Membership:
         self._claim = NameClaim(self._me, self._say, clock, counters, lifecycle)
         self._onDown: OnDown = lambda name, reason: None
         self._lastLook = 0.0
+        self._wasLate = False
         self._loops = [self._looping(self._announce), self._looping(self._look)]
 
     def onDown(self, listener: OnDown) -> None:
@@ -92,8 +93,7 @@ class Membership:
 
         @return: fires when nobody else has it; fails with L{NameTaken<twisted_crossws.errors.NameTaken>}.
         """
-        # A bus that knows its servers has refused a name that is taken.
-        return self._claim.make() if self._outbox.serverNames() is None else succeed(None)
+        return succeed(None) if self._outbox.refusesNames else self._claim.make()
 
     def join(self) -> None:
         """Be a member. Everything that a server hears must be subscribed already."""
@@ -122,7 +122,7 @@ class Membership:
 
     def names(self) -> frozenset[str]:
         """All servers that are known to be alive, this one included."""
-        known = self._outbox.serverNames()
+        known = self._outbox.serverNames() if self._outbox.refusesNames else None
         return self._members.names() | {self._me.name} if known is None else known
 
     def info(self, name: str) -> ServerInfo | None:
@@ -141,6 +141,14 @@ class Membership:
     def isGone(self, name: str) -> bool:
         """Whether that server had announced itself, and is gone."""
         return self._members.isDeparted(name)
+
+    def isLost(self, name: str) -> None:
+        """The bus says that this server is gone. If it is not, its next sign of life brings it back."""
+        info = self._members.get(name)
+        if info is not None:
+            self._members.left(name, info.incarnation, self._clock.seconds())
+            self._counters["servers_lost"] += 1
+            self._down(info, "lost")
 
     def when(self, count: int, role: str | None) -> Deferred[frozenset[str]]:
         """
@@ -190,8 +198,14 @@ class Membership:
 
     def _look(self) -> None:
         now = self._clock.seconds()
-        wasFrozen = now - self._lastLook >= self._lostAfter
+        since = now - self._lastLook
+        wasFrozen = since >= self._lostAfter
         self._lastLook = now
+        if not self._wasLate and not wasFrozen and since >= 2 * LOOK_INTERVAL:
+            # What others have said meanwhile is still to be read. The next look counts, however late it comes.
+            self._wasLate = True
+            return
+        self._wasLate = False
         if wasFrozen or not self._outbox.isHealthy:
             self._members.excuse(now)
         if wasFrozen:
@@ -236,7 +250,7 @@ class Membership:
         return loop
 
 
-_WORDS = {"left": "said goodbye", "lost": "has not been heard for too long", "restarted": "was started again"}
+_WORDS = {"left": "said goodbye", "lost": "is not heard any more", "restarted": "was started again"}
 
 
 def _infoOf(said: Presence) -> ServerInfo:

@@ -45,6 +45,11 @@ class Outbox:
         return self._link.serverNames()  # type: ignore[no-any-return]
 
     @property
+    def refusesNames(self) -> bool:
+        """Whether no two servers of one name can be on the bus."""
+        return bool(self._link.refusesNames)
+
+    @property
     def isHealthy(self) -> bool:
         """Whether this node hears everything that others publish, and can publish itself."""
         return bool(self._link.isHealthy)

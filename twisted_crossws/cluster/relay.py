@@ -12,7 +12,7 @@ from twisted_crossws.cluster.gathered import Replies
 from twisted_crossws.cluster.servers import Servers
 from twisted_crossws.errors import BusUnavailable, CrossWSError, NoSuchServer, RemoteError, ServerLost
 from twisted_crossws.state.counters import Counters
-from twisted_crossws.state.dispatch import Relay, errorOf
+from twisted_crossws.state.dispatch import OnAnswered, Relay, errorOf
 from twisted_crossws.state.sockets import Socket
 from twisted_crossws.wire.frames import encodeErrorReply, encodeReply
 from twisted_crossws.wire.packets import ReplyTo
@@ -26,11 +26,19 @@ class Relaying:
 
     The server that is asked answers a bound client directly. What it sends to this node instead (a Node.js peer knows
     no better, and an unbound client has no address) is passed on from here.
+
+    @ivar onAnswered: told whose question has ended, while somebody wants to know. Then no answer goes past this node.
     """
 
     def __init__(self, servers: Servers, counters: Counters) -> None:
         self._servers = servers
         self._counters = counters
+        self.onAnswered: OnAnswered | None = None
+        self._open: dict[Socket, int] = {}
+
+    def isWaiting(self, socket: Socket) -> bool:
+        """Whether another server may still answer that client. One that answers it directly is not seen to do so."""
+        return socket in self._open
 
     def relay(self, socket: Socket, relay: Relay, callbackId: str | None) -> None:
         """
@@ -41,12 +49,14 @@ class Relaying:
             return
         version = 2 if socket.speaksErrors else 1
         asked: Deferred[Replies]
-        if socket.socketId is None:
+        if socket.socketId is None or self.onAnswered is not None:
             asked = self._servers.call(relay.event, relay.payload, to=relay.to)
         else:
             replyTo = ReplyTo(socket.socketId, callbackId, version)
             asked = self._servers.askFor(relay.event, relay.payload, relay.to, replyTo)
+        self._open[socket] = self._open.get(socket, 0) + 1
         asked.addCallback(self._passOn, socket, relay, callbackId).addErrback(self._failed, socket, callbackId)
+        asked.addCallback(self._ended, socket)
 
     def _passOn(self, replies: Replies, socket: Socket, relay: Relay, callbackId: str) -> None:
         if relay.to in replies.byServer:
@@ -57,6 +67,13 @@ class Relaying:
     def _reply(self, socket: Socket, text: bytes) -> None:
         sent = socket.sendReply(text)
         self._counters["replies_sent" if sent else "replies_undeliverable"] += 1
+
+    def _ended(self, _: object, socket: Socket) -> None:
+        self._open[socket] -= 1
+        if not self._open[socket]:
+            del self._open[socket]
+        if self.onAnswered is not None:
+            self.onAnswered(socket)
 
     def _failed(self, failure: Failure, socket: Socket, callbackId: str) -> None:
         _log.failure("the answer to a relayed question could not be passed on", failure=failure)

@@ -71,6 +71,10 @@ class Requests:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def ids(self) -> set[str]:
+        """Those whose replies come to this server, if they come at all."""
+        return {requestId for requestId, waiting in self._waiting.items() if not waiting.replyElsewhere}
+
     def begin(
         self,
         event: str,

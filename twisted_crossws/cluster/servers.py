@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
@@ -20,7 +21,7 @@ from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.requests import OnReply, Requests, Waiting
 from twisted_crossws.errors import BusUnavailable, CallTimeout, CrossWSError, NoSuchServer, RemoteError, ServerLost
 from twisted_crossws.state.counters import Counters
-from twisted_crossws.state.listeners import Listeners, checkEvent
+from twisted_crossws.state.listeners import Listener, Listeners, checkEvent
 from twisted_crossws.state.members import ServerInfo
 from twisted_crossws.wire.packets import Bridge, ReplyTo, ServerEvent
 from twisted_crossws.wire.topics import Topics
@@ -57,6 +58,9 @@ class Servers(Listeners):
         self._clock = clock
         self._counters = counters
         self._requests = Requests(clock, counters, f"{outbox.serverName[-6:]}-{incarnation}-")
+        # Weakly: what a listener never answers, and has forgotten, need not be remembered here.
+        self._answering: WeakSet[Answering] = WeakSet()
+        self._ownListeners: dict[str, tuple[Listener, ...]] = {}
         membership.onDown(self._gone)
 
     def names(self) -> frozenset[str]:
@@ -181,6 +185,24 @@ class Servers(Listeners):
         """
         return self._ask(event, payload, to, None, None, DEFAULT_TIMEOUT, False, replyTo).done
 
+    def ask(
+        self, event: str, payload: object, to: Iterable[str], onReply: OnReply | None, timeout: float, exceptSelf: bool
+    ) -> Waiting:
+        """
+        As L{emit} and L{call} in one, for the cluster's own questions.
+
+        @return: the call, with its Deferred and its id.
+        """
+        return self._ask(event, payload, to, onReply, None, timeout, exceptSelf)
+
+    def serve(self, event: str, listener: Listener) -> None:
+        """Answer one of the cluster's own events: no listener of an application gets it, or can take it away."""
+        self._ownListeners[event] = (listener,)
+
+    def openCalls(self) -> set[object]:
+        """What this server has been asked and has not answered, and what it has asked itself."""
+        return {each for each in self._answering if each.isOpen} | self._requests.ids()
+
     def stop(self) -> None:
         """No reply will come any more: every call ends with what came so far."""
         self._requests.endAll()
@@ -270,7 +292,10 @@ class Servers(Listeners):
 
     def _serve(self, message: ServerEvent, payload: Any, asker: Asker) -> None:
         asked = ServerMessage(message.event, payload, message.senderServer, message.callbackId)
-        Answering(asked, asker, self._counters).run(self.take(message.event))
+        answering = Answering(asked, asker, self._counters)
+        answering.run(self._ownListeners.get(message.event) or self.take(message.event))
+        if answering.isOpen:
+            self._answering.add(answering)
 
     def _eventReceived(self, message: ServerEvent) -> None:
         if message.deadline is not None and message.deadline < self._clock.seconds() * 1000:

@@ -1,5 +1,6 @@
 """
-What a client and its server say to each other while they are connected: events, calls with replies, the heartbeat.
+What a client and its server say to each other while they are connected: events, calls with replies, requests of the
+server with answers, the heartbeat.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.errors import CloseCode, FrameError, NotConnected, RemoteError
 from twisted_crossws.state.acks import PendingAcks
+from twisted_crossws.state.answer import RequestAnswer
 from twisted_crossws.state.connection import Connection
 from twisted_crossws.state.deliver import notify
 from twisted_crossws.state.listeners import Listeners, checkEvent
 from twisted_crossws.state.pulse import Pulse, checkNotNegative
-from twisted_crossws.wire.frames import ErrorReply, Event, Reply, decodeFromServer, encodeCall, encodeEvent
+from twisted_crossws.wire.frames import ErrorReply, Event, Reply, Request, decodeFromServer, encodeCall, encodeEvent
 from twisted_crossws.wire.text import shown
 
 _log = Logger()
@@ -45,7 +47,7 @@ class ClientListeners(Listeners):
         """Call the listeners of an event in order."""
         notify(self.take(event), args, self.failed)
 
-    def failed(self, listener: Callable[..., Any], failure: Failure) -> None:
+    def failed(self, listener: Callable[..., Any] | None, failure: Failure) -> None:
         """Log that a listener failed."""
         _log.failure("{client}: a listener failed: {listener!r}", failure=failure, client=self._name, listener=listener)
 
@@ -166,12 +168,16 @@ class Conversation:
             self._acks.resolve(frame.callbackId, frame.payload)
         elif isinstance(frame, ErrorReply):
             self._acks.fail(frame.callbackId, RemoteError(frame.code, frame.message))
-        else:
+        elif not (frame.event.startswith("_") and frame.event.endswith("_")):
+            # What starts and ends so is the protocol's own (wire section 3).
             self._eventReceived(frame)
 
-    def _eventReceived(self, frame: Event) -> None:
-        # What starts and ends so is the protocol's own (wire section 3).
-        if not (frame.event.startswith("_") and frame.event.endswith("_")):
+    def _eventReceived(self, frame: Event | Request) -> None:
+        connection = self._connection
+        if isinstance(frame, Request) and connection is not None:
+            answer = RequestAnswer(frame, connection, self.listeners.failed)
+            answer.gather(self.listeners.take(frame.event), (frame.payload,))
+        else:
             self.listeners.fire(frame.event, frame.payload)
 
     def _open(self, event: str) -> Connection:

@@ -4,6 +4,8 @@ Between connections and the rest of the node: it has never seen a transport, and
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -11,13 +13,14 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.config import EVENT_BURST, NOISE_BURST, WebSocketConfig
 from twisted_crossws.errors import ClientFault, CloseCode, FrameError
+from twisted_crossws.state.asking import Asking
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.dispatch import ClientDispatch
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.limits import TokenBucket
 from twisted_crossws.state.seams import Channel, Request
 from twisted_crossws.state.sockets import Socket, Sockets
-from twisted_crossws.wire.frames import decodeFromClient, encodeEvent
+from twisted_crossws.wire.frames import decodeAnswer, decodeFromClient, encodeEvent
 
 _log = Logger()
 
@@ -50,6 +53,7 @@ class ClientGateway:
         lifecycle: Lifecycle,
         sockets: Sockets,
         dispatch: ClientDispatch,
+        asking: Asking,
         options: WebSocketConfig,
     ) -> None:
         """
@@ -63,6 +67,7 @@ class ClientGateway:
         self._lifecycle = lifecycle
         self._sockets = sockets
         self._dispatch = dispatch
+        self._asking = asking
         self._heartbeat = options.heartbeat.encode()
         self._maxNoise = options.max_noise_per_second
         self._maxEvents = options.max_events_per_second
@@ -90,7 +95,7 @@ class ClientGateway:
         try:
             frame = decodeFromClient(text)
         except FrameError as fault:
-            self._malformed(socket, fault)
+            self._noEvent(socket, text, fault)
             return None
         if self._maxEvents > 0 and not self._isEventAllowed(socket):
             return None
@@ -114,10 +119,14 @@ class ClientGateway:
         self.all.discard(socket)
         self._lifecycle.fire("close", socket, code, reason)
         self._sockets.release(socket)
+        self._asking.left(socket)
         if not self.all:
             waiting, self._whenEmpty = self._whenEmpty, []
             for each in waiting:
                 each.callback(None)
+
+    def call(self, socket: Socket, event: str, payload: object, timeout: float) -> Deferred[Any]:
+        return self._asking.call(socket, event, payload, timeout)
 
     def whenEmpty(self) -> Deferred[None]:
         """
@@ -138,6 +147,19 @@ class ClientGateway:
         """Cut whoever is still there."""
         for socket in list(self.all):
             socket.abort()
+
+    def _noEvent(self, socket: Socket, text: bytes, fault: FrameError) -> None:
+        """What is no event may be an answer. One that is waited for is no noise."""
+        if socket.speaksErrors:
+            try:
+                answer = decodeAnswer(text)
+            except FrameError:
+                pass
+            else:
+                if not self._asking.answerReceived(socket, answer):
+                    self._isNoiseAllowed(socket)
+                return
+        self._malformed(socket, fault)
 
     def _malformed(self, socket: Socket, fault: FrameError) -> None:
         self.counters["frames_malformed"] += 1

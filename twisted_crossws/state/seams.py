@@ -46,6 +46,12 @@ class Channel(Protocol):
     def sendPrepared(self, message: Prepared) -> bool:
         """As L{sendText}, for a message that goes to many."""
 
+    def isBehind(self) -> bool:
+        """
+        Whether something waits that was sent before and that the peer's side has not taken. What was sent in this turn
+        and not tried yet does not count.
+        """
+
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; a peer that does not answer it is cut. Does nothing if it has begun."""
 

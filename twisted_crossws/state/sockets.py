@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from twisted_crossws.errors import CloseCode, SocketClosed
@@ -21,6 +22,9 @@ from twisted_crossws.wire.text import shown
 #: The codes that an endpoint may put into a close frame (RFC 6455 section 7.4).
 _SENDABLE = frozenset(range(1000, 1015)) - {1004, 1005, 1006}
 
+#: Seconds that a client has to answer a request, unless something else is said.
+REQUEST_TIMEOUT = 5.0
+
 
 class SocketHost(Protocol):
     """
@@ -33,6 +37,9 @@ class SocketHost(Protocol):
     counters: Counters
     backgroundCloseAfter: float
 
+    def call(self, socket: Socket, event: str, payload: object, timeout: float) -> Deferred[Any]:
+        """Ask a client something."""
+
 
 class Socket:
     """
@@ -40,10 +47,11 @@ class Socket:
 
     @ivar socketId: its identity, or C{None} until it is bound.
     @ivar request: the request that opened it.
-    @ivar speaksErrors: whether it reads error replies (wire version 2).
+    @ivar speaksErrors: whether it speaks version 2 of the wire: it reads error replies, and answers requests.
     @ivar unanswered: how many of its events are still being worked on.
     @ivar noise: how many frames that are no events it may still send, once it has sent one.
     @ivar events: the same for events, where they are limited.
+    @ivar asked: the ids of the requests that it has not answered.
     """
 
     __slots__ = (
@@ -51,6 +59,7 @@ class Socket:
         "_channel",
         "_data",
         "_host",
+        "asked",
         "events",
         "noise",
         "request",
@@ -66,6 +75,7 @@ class Socket:
         self.unanswered = 0
         self.noise: TokenBucket | None = None
         self.events: TokenBucket | None = None
+        self.asked: set[str] | None = None
         self._channel = channel
         self._host = host
         self._data: dict[Any, Any] | None = None
@@ -84,9 +94,19 @@ class Socket:
         return self._data
 
     @property
+    def hasData(self) -> bool:
+        """Whether something is in L{data}. Asking so makes no place for it."""
+        return bool(self._data)
+
+    @property
     def isOpen(self) -> bool:
         """Whether it can still be sent to: neither side has begun to close."""
         return self._channel.isOpen()
+
+    @property
+    def isBehind(self) -> bool:
+        """Whether something waits that was sent to it before: it does not read, or not fast enough."""
+        return self._channel.isBehind()
 
     def send(self, event: str, payload: object = None) -> bool:
         """
@@ -95,6 +115,21 @@ class Socket:
         """
         checkEvent(event)
         return self.sendText(frames.encodeEvent(event, payload))
+
+    def call(self, event: str, payload: object = None, timeout: float = REQUEST_TIMEOUT) -> Deferred[Any]:
+        """
+        Ask the client, and get its answer: what a listener of its own returns.
+
+        @param timeout: seconds.
+        @return: fires with the answer. Fails with L{CallTimeout<twisted_crossws.errors.CallTimeout>};
+            L{NotConnected<twisted_crossws.errors.NotConnected>} if it is gone, or goes before it answers;
+            L{RemoteError<twisted_crossws.errors.RemoteError>} if the answer is an error; and
+            L{CannotAnswer<twisted_crossws.errors.CannotAnswer>} if it does not speak version 2 of the wire.
+            Cancelling it forgets the request.
+        @raise TypeError: as L{send}.
+        @raise ValueError: the time-out is negative.
+        """
+        return self._host.call(self, event, payload, timeout)
 
     def sendText(self, text: bytes) -> bool:
         """Send a finished client frame. Counted as L{send} is."""
@@ -114,8 +149,7 @@ class Socket:
         @param reason: for people; what is beyond 123 bytes of UTF-8 is cut off.
         @raise ValueError: the code is none that may be sent.
         """
-        if code not in _SENDABLE and not 3000 <= code <= 4999:
-            raise ValueError(f"{code!r} is not a close code that may be sent: 1000, or 3000 to 4999, is usual.")
+        checkCloseCode(code)
         self._channel.close(int(code), reason)
 
     def abort(self) -> None:
@@ -212,3 +246,11 @@ class Sockets:
 
     def __iter__(self) -> Iterator[Socket]:
         return iter(list(self._byId.values()))
+
+
+def checkCloseCode(code: int) -> None:
+    """
+    @raise ValueError: it is none that may be sent.
+    """
+    if code not in _SENDABLE and not 3000 <= code <= 4999:
+        raise ValueError(f"{code!r} is not a close code that may be sent: 1000, or 3000 to 4999, is usual.")

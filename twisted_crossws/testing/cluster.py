@@ -180,6 +180,8 @@ class _FaultyLink(MemoryLink):
     @ivar isParted: it hears nobody, and nobody hears it.
     """
 
+    refusesNames = False
+
     def __init__(self, bus: _FaultyBus, receiver: IBusReceiver, clock: IReactorTime, counters: dict[str, int]) -> None:
         super().__init__(bus, receiver, clock)
         self.isParted = False

@@ -89,6 +89,14 @@ class FakePeer:
         """One event, which wants a reply if it has a C{callbackId}."""
         self.sendText(frames.encode(frames.Event(event, payload, callbackId)).decode())
 
+    def sendAnswer(self, ackId: str, payload: object = None) -> None:
+        """The answer to a request of the server. A request comes only if C{params} have C{crossws} 2."""
+        self.sendText(frames.encodeAnswer(ackId, payload).decode())
+
+    def sendErrorAnswer(self, ackId: str, code: str, message: str = "") -> None:
+        """An error as the answer."""
+        self.sendText(frames.encodeErrorAnswer(ackId, code, message).decode())
+
     def sendClose(self, code: int = 1000, reason: str = "") -> None:
         """A close frame."""
         self.sendBytes(rfc6455.maskedFrame(rfc6455.OPCODE_CLOSE, code.to_bytes(2, "big") + reason.encode(), _MASK))

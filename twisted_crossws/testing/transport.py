@@ -60,6 +60,10 @@ class FakeTransport(StringTransport):
         if self.producer is not None:
             self.producer.resumeProducing()
 
+    def isBehind(self) -> bool:
+        """Whether something waits that the other side has not read."""
+        return self._waiting > 0
+
     def unregisterProducer(self) -> None:
         self.producer = None
         self.streaming = None

@@ -8,6 +8,11 @@ Client frames: what a client and a server say to each other, as JSON text (wire 
     S→C  {"payload": R, "callbackId": I}                  Reply
     S→C  {"event": E, "payload": P}                       Event
     S→C  {"callbackId": I, "error": {"code", "message"}}  ErrorReply    (version 2)
+    S→C  {"event": E, "payload": P, "ackId": I}           Request       (version 2)
+    C→S  {"ackId": I, "payload": R}                       Answer        (version 2)
+    C→S  {"ackId": I, "error": {"code", "message"}}       ErrorAnswer   (version 2)
+
+Here a I{reply} goes to a client that asked, and an I{answer} comes from a client that was asked.
 
 Reading is strict, because what is read here is passed on to other clients: numbers that JavaScript cannot
 hold, C{NaN}, lone surrogates and deep nesting end in L{FrameError}, and nothing else ever does.
@@ -21,7 +26,7 @@ import msgspec
 
 from twisted_crossws.errors import FrameError
 
-#: The longest C{callbackId} that counts as one; anything else means that no reply is wanted.
+#: The longest C{callbackId} or C{ackId} that counts as one; anything else means that no reply is wanted.
 MAX_CALLBACK_ID = 64
 
 #: How deep arrays and objects may stand inside each other. Real payloads stay below ten; Python's own
@@ -61,7 +66,34 @@ class ErrorReply(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-Frame = Event | Reply | ErrorReply
+class Request(msgspec.Struct, frozen=True):
+    """
+    An event from the server that wants an answer. Only to clients that speak version 2.
+
+    @ivar ackId: the id that the answer is to carry.
+    """
+
+    event: str
+    payload: Any
+    ackId: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The client's answer to the request that carried C{ackId}."""
+
+    ackId: str
+    payload: Any = None
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    """The client's answer to the request that carried C{ackId}: an error."""
+
+    ackId: str
+    code: str
+    message: str = ""
+
+
+Frame = Event | Reply | ErrorReply | Request | Answer | ErrorAnswer
 
 
 class _FromClient(msgspec.Struct):
@@ -79,6 +111,13 @@ class _FromServer(msgspec.Struct):
     event: Any = None
     payload: Any = None
     callbackId: Any = None
+    error: _Error | None = None
+    ackId: Any = None
+
+
+class _AnswerIn(msgspec.Struct):
+    ackId: str
+    payload: Any = None
     error: _Error | None = None
 
 
@@ -103,9 +142,26 @@ class _ErrorOut(msgspec.Struct):
     error: _Error
 
 
+class _RequestOut(msgspec.Struct):
+    event: str
+    payload: Any
+    ackId: str
+
+
+class _AnswerOut(msgspec.Struct):
+    ackId: str
+    payload: Any
+
+
+class _ErrorAnswerOut(msgspec.Struct):
+    ackId: str
+    error: _Error
+
+
 _decodeEvent = msgspec.json.Decoder(Event).decode
 _decodeFromClient = msgspec.json.Decoder(_FromClient).decode
 _decodeFromServer = msgspec.json.Decoder(_FromServer).decode
+_decodeAnswer = msgspec.json.Decoder(_AnswerIn).decode
 _encode = msgspec.json.Encoder().encode
 
 #: Everything that msgspec raises for bytes that are not what they should be.
@@ -149,7 +205,26 @@ def _withoutCallbackId(text: bytes) -> Event:
     return Event(found.event, found.payload)
 
 
-def decodeFromServer(text: bytes) -> Frame:
+def decodeAnswer(text: bytes) -> Answer | ErrorAnswer:
+    """
+    Read what L{decodeFromClient} took for no frame, since it is no event: the answer to a request.
+
+    @param text: one whole message.
+    @raise FrameError: it is not that either, or is beyond a limit.
+    """
+    try:
+        found = _decodeAnswer(text)
+    except _UNREADABLE as fault:
+        raise FrameError(f"The text is no answer: {fault}.") from None
+    if not _isId(found.ackId):
+        raise FrameError(f"The answer's ackId is not a string of 1 to {MAX_CALLBACK_ID} characters.")
+    if found.error is not None:
+        return ErrorAnswer(found.ackId, found.error.code, found.error.message)
+    _checkValue(found.payload)
+    return Answer(found.ackId, found.payload)
+
+
+def decodeFromServer(text: bytes) -> Event | Reply | ErrorReply | Request:
     """
     Read what a server sent. A frame with a C{callbackId} is a reply, whatever else it holds.
 
@@ -161,12 +236,14 @@ def decodeFromServer(text: bytes) -> Frame:
     except _UNREADABLE as fault:
         raise FrameError(f"The text is not a server's frame: {fault}.") from None
     _checkValue(found.payload)
-    if _isCallbackId(found.callbackId):
+    if _isId(found.callbackId):
         if found.error is not None:
             return ErrorReply(found.callbackId, found.error.code, found.error.message)
         return Reply(found.callbackId, found.payload)
     if not (isinstance(found.event, str) and found.event):
         raise FrameError("The frame has neither a callbackId nor an event.")
+    if _isId(found.ackId):
+        return Request(found.event, found.payload, found.ackId)
     return Event(found.event, found.payload)
 
 
@@ -198,9 +275,31 @@ def encodeErrorReply(callbackId: str, code: str, message: str = "") -> bytes:
     return _encode(_ErrorOut(callbackId, _Error(code, message)))
 
 
+def encodeRequest(event: str, payload: object, ackId: str) -> bytes:
+    """
+    An event that wants an answer, for clients that speak version 2.
+
+    @raise TypeError: C{payload} holds something that JSON has no form for.
+    """
+    return _encode(_RequestOut(event, payload, ackId))
+
+
+def encodeAnswer(ackId: str, payload: object) -> bytes:
+    """
+    @raise TypeError: C{payload} holds something that JSON has no form for.
+    """
+    return _encode(_AnswerOut(ackId, payload))
+
+
+def encodeErrorAnswer(ackId: str, code: str, message: str = "") -> bytes:
+    """An error as the answer to a request."""
+    return _encode(_ErrorAnswerOut(ackId, _Error(code, message)))
+
+
 def encode(frame: Frame) -> bytes:
     """
-    Write any frame; L{decodeFromServer} (or, for events, L{decodeFromClient}) reads it back as it was.
+    Write any frame; L{decodeFromServer} (or, for events, L{decodeFromClient}, and for answers, L{decodeAnswer}) reads
+    it back as it was.
 
     @raise TypeError: its payload holds something that JSON has no form for.
     """
@@ -208,12 +307,18 @@ def encode(frame: Frame) -> bytes:
         return encodeReply(frame.callbackId, frame.payload)
     if isinstance(frame, ErrorReply):
         return encodeErrorReply(frame.callbackId, frame.code, frame.message)
+    if isinstance(frame, Request):
+        return encodeRequest(frame.event, frame.payload, frame.ackId)
+    if isinstance(frame, Answer):
+        return encodeAnswer(frame.ackId, frame.payload)
+    if isinstance(frame, ErrorAnswer):
+        return encodeErrorAnswer(frame.ackId, frame.code, frame.message)
     if frame.callbackId is None:
         return encodeEvent(frame.event, frame.payload)
     return encodeCall(frame.event, frame.payload, frame.callbackId)
 
 
-def _isCallbackId(value: object) -> bool:
+def _isId(value: object) -> bool:
     return value.__class__ is str and 0 < len(value) <= MAX_CALLBACK_ID
 
 

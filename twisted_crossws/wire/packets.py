@@ -10,6 +10,8 @@ A packet is one map, as MessagePack or as JSON; every node of a cluster has the 
     csbp:members        Presence     a sign of life, ours alone
     anything else       a map, the application's own
 
+C{volatile: true} in one of the first three is ours alone: who has not taken what was sent before does not get it.
+
 Peers may send keys that are not known here; they are ignored.
 """
 
@@ -33,6 +35,7 @@ class ForSockets(msgspec.Struct, omit_defaults=True):
     socketId: str | None = None
     socketIds: list[str] | None = None
     senderServer: str = ""
+    volatile: Any = msgspec.UNSET
 
 
 class ForAll(msgspec.Struct, omit_defaults=True):
@@ -40,6 +43,7 @@ class ForAll(msgspec.Struct, omit_defaults=True):
 
     data: str
     senderServer: str = ""
+    volatile: Any = msgspec.UNSET
 
 
 class ForRoom(msgspec.Struct):
@@ -50,6 +54,7 @@ class ForRoom(msgspec.Struct):
     roomId: str
     senderServer: str = ""
     excludeSocketIds: list[str] = []
+    volatile: Any = msgspec.UNSET
 
 
 class ReplyTo(msgspec.Struct, omit_defaults=True):
@@ -154,8 +159,16 @@ class PacketCodec:
         """
         @raise TypeError: a payload holds something that the bus has no form for; the message says what.
         """
+        return self.encodeValue(packet)
+
+    def encodeValue(self, value: object) -> bytes:
+        """
+        As L{encode}, for what is a part of a packet (as C{msgspec.Raw}).
+
+        @raise TypeError: as L{encode}.
+        """
         try:
-            return self._encode(packet)
+            return self._encode(value)
         except (OverflowError, ValueError, RecursionError) as fault:
             raise TypeError(f"The bus has no form for what is in this packet: {fault}.") from None
 
