@@ -5,6 +5,7 @@ The object that an application holds. What can be done with a node hangs on its 
 from __future__ import annotations
 
 from os import getpid
+from random import random
 from secrets import token_hex
 from socket import gethostname
 from time import time
@@ -20,7 +21,7 @@ from twisted.web.resource import IResource
 from twisted_crossws._version import __version__
 from twisted_crossws.bus.memory import memoryBus
 from twisted_crossws.cluster.channels import Channels
-from twisted_crossws.cluster.delivery import Clients
+from twisted_crossws.cluster.clients import Clients
 from twisted_crossws.cluster.inbox import Inbox
 from twisted_crossws.cluster.joining import Joining
 from twisted_crossws.cluster.links import Links
@@ -33,12 +34,14 @@ from twisted_crossws.cluster.subscriptions import Subscriptions
 from twisted_crossws.config import Config
 from twisted_crossws.errors import CloseCode
 from twisted_crossws.interfaces import IBus
+from twisted_crossws.state.asking import Asking
 from twisted_crossws.state.counters import Counters
-from twisted_crossws.state.dispatch import ClientDispatch
+from twisted_crossws.state.dispatch import ClientDispatch, OnAnswered
+from twisted_crossws.state.draining import Draining
 from twisted_crossws.state.gateway import ClientGateway
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.members import ServerInfo
-from twisted_crossws.state.sockets import Sockets
+from twisted_crossws.state.sockets import Socket, Sockets
 from twisted_crossws.wire.packets import PacketCodec
 from twisted_crossws.wire.topics import Topics
 from twisted_crossws.ws.entrance import Entrance
@@ -48,6 +51,17 @@ _log = Logger()
 
 #: Seconds that clients have, when the node stops, to answer its close frame.
 STOP_TIMEOUT = 1.0
+
+#: Seconds of C{stop_deadline} that draining leaves for stopping: for the clients, the services and the bus.
+STOP_RESERVE = 2.0
+
+#: Why a node in such a state is to get no clients.
+_NOT_READY = {
+    "starting": "It has not joined its cluster yet.",
+    "draining": "It sends its clients away, and takes no others.",
+    "stopping": "It is being stopped.",
+    "stopped": "It has stopped.",
+}
 
 #: The name of a node that nobody else can see.
 _ALONE = "local"
@@ -104,6 +118,7 @@ class Node(MultiService):
         self._incarnation = token_hex(6)
         self._since = time()
         self._everyone: set[Any] = set()
+        self._draining: Draining | None = None
         self._stopping: Deferred[None] | None = None
         self._makeCluster(memoryBus() if bus is None else bus, clock)
         self._makeEntrance(authenticate, clock)
@@ -147,6 +162,7 @@ class Node(MultiService):
         """The parts that talk to clients."""
         options, counters = self.config.websocket, self.counters
         self.sockets = Sockets(self.rooms.leaveAll)
+        self._asking = asking = Asking(clock, counters)
         self.clients = Clients(
             outbox=self._outbox,
             topics=self._topics,
@@ -154,9 +170,13 @@ class Node(MultiService):
             rooms=self.rooms,
             everyone=self._everyone,
             counters=counters,
+            servers=self.servers,
+            asking=asking,
+            clock=clock,
         )
-        dispatch = ClientDispatch(
-            self.serverName, self.clients, counters, Relaying(self.servers, counters).relay, options.max_unanswered
+        self._relaying = Relaying(self.servers, counters)
+        self._dispatch = ClientDispatch(
+            self.serverName, self.clients, counters, self._relaying.relay, options.max_unanswered
         )
         self._gateway = ClientGateway(
             self._everyone,
@@ -164,10 +184,13 @@ class Node(MultiService):
             counters=counters,
             lifecycle=self.lifecycle,
             sockets=self.sockets,
-            dispatch=dispatch,
+            dispatch=self._dispatch,
+            asking=asking,
             options=options,
         )
-        self._entrance = Entrance(self._gateway, options, clock, counters, self._health)
+        self._entrance = Entrance(
+            self._gateway, options, clock, counters, health=self._health, readiness=self._readiness
+        )
         self.authenticate = authenticate
 
     @property
@@ -181,8 +204,8 @@ class Node(MultiService):
 
     def webSocketFactory(self) -> IProtocolFactory:
         """
-        The factory to listen with on any endpoint. It answers plain HTTP too: C{/healthz}, C{/crossws.js}, and the
-        folder C{static} if there is one.
+        The factory to listen with on any endpoint. It answers plain HTTP too: C{/healthz}, C{/readyz},
+        C{/crossws.js}, and the folder C{static} if there is one.
         """
         return self._entrance.factory()
 
@@ -199,7 +222,10 @@ class Node(MultiService):
 
     def startService(self) -> None:
         """Begin to join the cluster, start the services of the application, then listen."""
-        self._stopping = None
+        if self._draining is not None:
+            self._draining.end()
+        self._stopping = self._draining = None
+        self._tellOfAnswers(None)
         self._entrance.open()
         self._link.start()
         self._joining.start([*self._ownChannels(), *self.rooms.presetChannels, *self.config.channels.subscribe])
@@ -213,6 +239,59 @@ class Node(MultiService):
             has stopped. Fails with C{CancelledError} if it is stopped before.
         """
         return self._joining.when()
+
+    @property
+    def state(self) -> str:
+        """
+        C{"starting"} until it is a member of its cluster, then C{"running"}; from L{drain} on C{"draining"}, and from
+        L{stopService} on C{"stopping"} and at last C{"stopped"}.
+        """
+        if self._stopping is not None:
+            return "stopped" if self._stopping.called else "stopping"
+        if self._draining is not None:
+            return "draining"
+        return "running" if self._membership.isJoined else "starting"
+
+    def drain(self) -> Deferred[None]:
+        """
+        Leave the load balance, and lose nothing: C{/readyz} says 503 and nobody comes in any more; clients are closed
+        with 1012, spread over C{drain_seconds}, each when it has its answers, and has given its own. Ports stay open,
+        and other servers are served as before. To be stopped afterwards; only L{startService} lets clients in again.
+
+        @return: fires when all clients are gone, and the calls between servers that were open then have ended; at
+            C{stop_deadline} less L{STOP_RESERVE} in any case. If it is called again, the course is the same.
+        """
+        if self._stopping is not None:
+            return self.stopService()
+        draining = self._draining
+        if draining is None:
+            draining = self._draining = self._makeDraining()
+            _log.info("{server} is drained of {clients} clients", server=self.serverName, clients=len(self._everyone))
+            self._tellOfAnswers(draining.answered)
+            self._entrance.close()
+            self.lifecycle.fire("draining")
+            draining.begin(self._everyone, self._gateway.whenEmpty)
+        return draining.when()
+
+    def _makeDraining(self) -> Draining:
+        limits = self.config.node
+        return Draining(
+            self.serverName,
+            self._clock,
+            self.counters,
+            seconds=limits.drain_seconds,
+            deadline=limits.stop_deadline - min(STOP_RESERVE, limits.stop_deadline / 2),
+            random=random,
+            isBusy=self._isBusy,
+            openCalls=self.servers.openCalls,
+        )
+
+    def _isBusy(self, socket: Socket) -> bool:
+        """Whether that client waits for an answer, or is waited for."""
+        return socket.unanswered > 0 or bool(socket.asked) or self._relaying.isWaiting(socket)
+
+    def _tellOfAnswers(self, told: OnAnswered | None) -> None:
+        self._dispatch.onAnswered = self._relaying.onAnswered = self._asking.onAnswered = told
 
     def stopService(self) -> Deferred[None]:
         """
@@ -231,6 +310,8 @@ class Node(MultiService):
 
     def _stop(self) -> Deferred[None]:
         self.lifecycle.fire("serverClose")
+        if self._draining is not None:
+            self._draining.end()
         self._entrance.close()
         ports = maybeDeferred(self.ports.stopService)
         self._gateway.closeAll(CloseCode.GOING_AWAY, "server going away")
@@ -243,6 +324,7 @@ class Node(MultiService):
             return maybeDeferred(super(Node, self).stopService)
 
         def servicesStopped(_: object) -> Deferred[None]:
+            self.clients.stop()
             self.servers.stop()
             self._membership.leave()
             stopped: Deferred[None] = self._link.stop()
@@ -281,6 +363,16 @@ class Node(MultiService):
             "server": self.serverName,
             "clients": len(self._everyone),
         }
+
+    def _readiness(self) -> tuple[bool, dict[str, Any]]:
+        """What C{/readyz} says: whether more clients should be sent here, and if not, why not."""
+        status, reason = self.state, _NOT_READY.get(self.state, "")
+        if not reason and self.bus.isHealthy:
+            status = "ready"
+        elif not reason:
+            status, reason = "degraded", "Its bus is not healthy, so it is cut off from other servers."
+        said = {"status": status, "server": self.serverName, "clients": len(self._everyone)}
+        return not reason, {**said, "reason": reason} if reason else said
 
 
 def _checkedName(serverName: str | None, bus: IBus | None) -> str:

@@ -149,6 +149,28 @@ def test_withTheNode(node: Node, clock: Clock) -> None:
     assert clock.getDelayedCalls() == []
 
 
+def test_twice(node: Node) -> None:
+    """Stopped again while it is being closed, it is closed once, in its own time; started again, it listens again."""
+    reactor = MemoryReactor()
+    closing: list[Deferred[None]] = []
+    service = PortService(node, "tcp:9000", PLACE, reactor)
+
+    def close() -> Deferred[None]:
+        closing.append(Deferred())
+        return closing[-1]
+
+    node.lifecycle.on("listening", lambda port: setattr(port, "stopListening", close))
+    service.startService()
+    stopped: list[str] = []
+    for which in ("first", "second"):
+        service.stopService().addCallback(lambda _, which=which: stopped.append(which))
+    assert len(closing) == 1 and stopped == ["second"]
+    closing[0].callback(None)
+    assert stopped == ["second", "first"]
+    service.startService()
+    assert len(reactor.tcpServers) == 2
+
+
 @pytest.mark.parametrize(
     ("description", "becomes"),
     [

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twisted_crossws.state.backoff import ReconnectSchedule
+from twisted_crossws.state.backoff import LONGEST_HINT, ReconnectSchedule, hintOf
 
 examples = settings(deadline=None, max_examples=150)
 
@@ -68,3 +68,49 @@ class TestReconnectSchedule:
         asked: list[int] = []
         schedule.delay(attempt, lambda: asked.append(1) or 0.5)
         assert len(asked) == (attempt > schedule.fastAttempts)
+
+    @examples
+    @given(schedules, st.integers(1, 40), st.floats(0, 60))
+    def test_hint(self, schedule: ReconnectSchedule, attempt: int, hint: float) -> None:
+        """What the server wants takes the place of it all, but for the longest wait, the application's word."""
+        assert schedule.delay(attempt, lambda: 0.5, hint) == min(hint, schedule.longest)
+
+
+class TestHint:
+    @pytest.mark.parametrize(
+        ("reason", "expected"),
+        [
+            ("retry-after=1.5", 1.5),
+            ("retry-after=0", 0.0),
+            ("retry-after=60", 60.0),
+            ("the node is restarted; retry-after=2.25", 2.25),
+            ("retry-after=61", LONGEST_HINT),
+            ("retry-after=" + "9" * 100, LONGEST_HINT),
+            ("retry-after=3.", 3.0),
+            ("", None),
+            ("retry-after=", None),
+            ("retry-after=soon", None),
+            ("retry-after=-1", None),
+            ("retry-after=nan", None),
+            ("retry-after=inf", None),
+            ("retry-after=.5", None),
+            ("retry-after=\u0663", None),
+            ("noretry-after=1", None),
+        ],
+    )
+    def test_reason(self, reason: str, expected: float | None) -> None:
+        """Seconds from 0 to 60 are read from the reason; what is no such number is no hint."""
+        assert hintOf(1012, reason) == expected
+
+    @pytest.mark.parametrize("code", [1000, 1001, 1006, 1011, 1013, 4012])
+    def test_code(self, code: int) -> None:
+        """It counts with 1012 alone."""
+        assert hintOf(code, "retry-after=1.5") is None
+
+    @examples
+    @given(st.text(max_size=123))
+    def test_anything(self, reason: str) -> None:
+        """A peer may say what it likes."""
+        assert hintOf(1012, reason) is None
+        hint = hintOf(1012, f"retry-after=1{reason}")
+        assert hint is not None and 1 <= hint <= LONGEST_HINT

@@ -74,6 +74,38 @@ class TestReconnecting:
         server.hangUp()
         assert len(rig.events) == 3
 
+    def test_hint(self) -> None:
+        """A server that is being restarted says when to come back; if it is not there then, the schedule goes on."""
+        rig = Rig()
+        rig.connected().sendClose(1012, "retry-after=1.25")
+        assert rig.told("reconnect") == [("reconnect", 1, 1.25)]
+        rig.clock.advance(1.2)
+        assert rig.endpoint.attempts == 1
+        rig.clock.advance(0.1)
+        assert rig.endpoint.attempts == 2
+        rig.endpoint.fail()
+        assert rig.told("reconnect")[-1] == ("reconnect", 2, 3.0)
+        rig.clock.advance(3)
+        rig.accept().sendClose(1012, "no number")
+        assert rig.told("reconnect")[-1] == ("reconnect", 1, 3.0)
+
+    def test_hintIsNoOrder(self) -> None:
+        """The longest wait and reconnectOn are the application's word."""
+        rig = Rig(reconnectMaxInterval=2.0)
+        rig.connected().sendClose(1012, "retry-after=50")
+        assert rig.told("reconnect") == [("reconnect", 1, 2.0)]
+        rig = Rig(reconnectOn=lambda code, reason: code != 1012)
+        rig.connected().sendClose(1012, "retry-after=1")
+        assert rig.told("reconnect") == [] and not rig.client.isReconnecting
+
+    def test_hintEndsCalls(self) -> None:
+        """Calls that are open then fail at once, as at any loss."""
+        rig = Rig()
+        server = rig.connected()
+        call = rig.client.call("ask")
+        server.sendClose(1012, "retry-after=1")
+        assert isinstance(faultOf(call), NotConnected)
+
     def test_closeWithoutCode(self) -> None:
         """A close frame without a code is told as 1005."""
         rig = Rig()

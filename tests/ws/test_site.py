@@ -61,6 +61,28 @@ class TestHealth:
         assert status == 503
         assert json.loads(body) == {"status": "stopping", "server": "serverA", "clients": 0}
 
+    @pytest.mark.parametrize("path", ["/readyz", "/readyz?why=not"])
+    def test_readiness(self, node: Node, clock: Clock, path: str) -> None:
+        """C{/readyz} is another question: a node that has not joined serves, and is not to be sent anybody."""
+        status, headers, body = ask(node, clock, path)
+        assert status == 503 and json.loads(body)["status"] == "starting"
+        node.startService()
+        status, headers, body = ask(node, clock, path)
+        assert status == 200
+        assert json.loads(body) == {"status": "ready", "server": "serverA", "clients": 0}
+        assert (headers["content-type"], headers["cache-control"]) == ("application/json", "no-store")
+
+    def test_readinessOfTheDrained(self, node: Node, clock: Clock) -> None:
+        """It is 503 once the node is drained, on connections that are still there too, with the reason."""
+        node.startService()
+        peer = FakePeer(node, clock, request=b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer.transport.clear()
+        node.drain()
+        peer.sendBytes(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, _, body = _read(peer)
+        said = json.loads(body)
+        assert status == 503 and said["status"] == "draining" and said["reason"].endswith(".")
+
     def test_head(self, node: Node, clock: Clock) -> None:
         """A C{HEAD} request, as some balancers send it, gets the status alone."""
         status, _, body = ask(node, clock, "/healthz", "HEAD")

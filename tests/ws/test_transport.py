@@ -17,7 +17,9 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from tests.ws.memorytcp import MemoryTCP
-from twisted_crossws.ws.transport import unsentBytes
+from twisted_crossws.ws.direct import DirectServer
+from twisted_crossws.ws.transport import isBehind, unsentBytes
+from twisted_crossws.ws.turn import Turn
 
 
 class TestTCP:
@@ -72,6 +74,65 @@ class TestWrapped:
         assert waiting is not None and waiting > 100
         assert len(tcp.read(1_000_000)) == waiting
         assert unsentBytes(tls.wrappedProtocol.transport) == 0
+
+
+class TestIsBehind:
+    def test_thisTurn(self) -> None:
+        """What was written in this turn, and not tried yet, is not behind; what was tried and not taken, is."""
+        tcp = MemoryTCP(Protocol())
+        assert not isBehind(tcp.transport)
+        tcp.transport.write(b"x" * 1000)
+        tcp.transport.write(b"x" * 1000)
+        assert not isBehind(tcp.transport)
+        tcp.read(1500)
+        assert isBehind(tcp.transport)
+        tcp.transport.write(b"x" * 1000)
+        assert isBehind(tcp.transport)
+        tcp.read(1500)
+        assert not isBehind(tcp.transport)
+
+    @pytest.mark.parametrize("size", [1, 70_000, Connection.SEND_LIMIT + 1, 1_000_000])
+    def test_full(self, size: int) -> None:
+        """As soon as the socket takes nothing, or not all, it is behind until all of it is taken."""
+        tcp = MemoryTCP(Protocol())
+        tcp.transport.write(b"x" * size)
+        tcp.transport.doWrite()
+        assert isBehind(tcp.transport)
+        tcp.read(size - 1)
+        assert isBehind(tcp.transport)
+        tcp.read(1)
+        assert not isBehind(tcp.transport)
+
+    def test_direct(self) -> None:
+        """The same, where what is written is sent at the end of the turn."""
+        tcp = MemoryTCP(Protocol())
+        turn = Turn(tcp.reactor)
+        transport: Any = DirectServer(turn, tcp.socket, Protocol(), ("192.0.2.1", 1), None, 0, tcp.reactor)
+        transport.write(b"x" * 1000)
+        assert not isBehind(transport)
+        transport.sendNow()
+        assert isBehind(transport)
+        tcp.socket.room = 400
+        transport.doWrite()
+        transport.write(b"x" * 1000)
+        assert isBehind(transport)
+        tcp.socket.room = 10_000
+        transport.doWrite()
+        assert not isBehind(transport)
+
+    def test_wrapped(self) -> None:
+        """Through wrappers it is what is below them."""
+        inner = Factory.forProtocol(Protocol)
+        outer: Any = WrappingFactory(inner).buildProtocol(None)  # type: ignore[arg-type]
+        tcp = MemoryTCP(outer)
+        outer.wrappedProtocol.transport.write(b"x" * 1000)
+        tcp.read(300)
+        assert isBehind(outer.wrappedProtocol.transport)
+
+    @pytest.mark.parametrize("transport", [StringTransport(), None, object()])
+    def test_unknown(self, transport: object) -> None:
+        """Where it cannot be told, it is taken for one that keeps up."""
+        assert isBehind(transport) is False
 
 
 @pytest.mark.parametrize("transport", [StringTransport(), None, object()])

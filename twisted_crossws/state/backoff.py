@@ -4,8 +4,16 @@ When to try again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from twisted_crossws.errors import CloseCode
+
+#: Seconds, the longest that a server's hint is followed: it is to spread its clients, not to keep them away.
+LONGEST_HINT = 60.0
+
+_HINT = re.compile(r"\bretry-after=([0-9]+(?:\.[0-9]+)?)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -25,14 +33,26 @@ class ReconnectSchedule:
     interval: float = 3.0
     longest: float = 120.0
 
-    def delay(self, attempt: int, random: Callable[[], float]) -> float:
+    def delay(self, attempt: int, random: Callable[[], float], hint: float | None = None) -> float:
         """
         @param attempt: 1 for the first after a loss.
         @param random: gives a number from 0 to 1, for the jitter.
+        @param hint: seconds that the server wants, where it says (L{hintOf}).
         @return: seconds.
         """
+        if hint is not None:
+            return min(hint, self.longest)
         if attempt <= self.fastAttempts:
             return min(self.interval, self.longest)
         # Beyond 2^64 the product is longer than any limit, and would overflow a float in the end.
         doubled = self.interval * 2.0 ** min(attempt - self.fastAttempts, 64)
         return min(doubled + self.interval * random(), self.longest)
+
+
+def hintOf(code: int, reason: str) -> float | None:
+    """
+    How many seconds after its goodbye a server that is being restarted wants to see this client again; C{None} if it
+    does not say.
+    """
+    found = _HINT.search(reason) if code == CloseCode.SERVICE_RESTART else None
+    return min(float(found[1]), LONGEST_HINT) if found else None

@@ -40,6 +40,9 @@ class Relay:
     payload: Any = None
 
 
+#: Told whose event has been answered.
+OnAnswered = Callable[[Socket], None]
+
 #: Hands a question on: the asking socket, what the listener said, and the C{callbackId} if a reply is wanted.
 Relaying = Callable[[Socket, Relay, "str | None"], None]
 
@@ -49,6 +52,8 @@ class ClientDispatch:
     Answers what clients send. A client that asked gets exactly one reply: the first result that is not C{None};
     C{null} if there is none; an error if a listener failed and none gave a result, but only clients that
     speak version 2 can be told that.
+
+    @ivar onAnswered: told of each answer that took its time, while somebody wants to know.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class ClientDispatch:
         self.serverName = serverName
         self.counters = counters
         self.relaying = relaying
+        self.onAnswered: OnAnswered | None = None
         self._listeners = listeners
         self._maxUnanswered = maxUnanswered
 
@@ -190,6 +196,8 @@ class _Answer(Gathering):
 
     def finished(self) -> None:
         self._socket.unanswered -= 1
+        if (onAnswered := self._dispatch.onAnswered) is not None:
+            onAnswered(self._socket)
 
     def _reply(self, text: bytes) -> None:
         if self._inTurn:

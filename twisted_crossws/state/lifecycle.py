@@ -23,7 +23,7 @@ class Lifecycle(Listeners):
 
         connection(socket)   close(socket, code, reason)   error(socket, failure)   message(socket, text)
         pong(socket)         clientPing(socket)            listening(port)          serverError(failure)
-        serverClose()
+        draining()           serverClose()
     """
 
     def __init__(self, serverName: str, counters: Counters) -> None:

@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.errors import FINAL_CODES, CloseCode, HandshakeRefused, NotConnected
-from twisted_crossws.state.backoff import ReconnectSchedule
+from twisted_crossws.state.backoff import ReconnectSchedule, hintOf
 from twisted_crossws.state.connection import Connection, Line
 from twisted_crossws.state.pulse import checkNotNegative
 
@@ -181,7 +181,7 @@ class Reconnector:
         why = f"The connection ended with code {code}. {reason}"
         isWanted = self._comesBackAfter(code, reason)
         self._current = None
-        tellNext = self._next(why) if isWanted else self._rest(why)
+        tellNext = self._next(why, hintOf(code, reason)) if isWanted else self._rest(why)
         self._talk.ended(code, reason)
         tellNext()
 
@@ -213,8 +213,12 @@ class Reconnector:
             if wasOpen:
                 self._talk.ended(int(code), reason)
 
-    def _next(self, why: str) -> Callable[[], None]:
-        """Wait for the next attempt, or give up. What is returned tells of it."""
+    def _next(self, why: str, hint: float | None = None) -> Callable[[], None]:
+        """
+        Wait for the next attempt, or give up. What is returned tells of it.
+
+        @param hint: seconds to wait, in place of what the schedule says.
+        """
         limit = self._repeatLimit
         if limit is not None and self._attempt >= limit:
             tellRest = self._rest(f"Gave up after {limit} attempts to reconnect. {why}")
@@ -227,7 +231,7 @@ class Reconnector:
 
         self._attempt += 1
         self.isReconnecting = True
-        attempt, delay = self._attempt, self._schedule.delay(self._attempt, self._random)
+        attempt, delay = self._attempt, self._schedule.delay(self._attempt, self._random, hint)
         retry = self._retry = self._clock.callLater(delay, self._dial)
 
         def tellRetry() -> None:

@@ -47,7 +47,7 @@ class Door:
     def sendAway(self) -> None:
         """The node stops: whoever has not come in yet does not."""
         for visitor in list(self.waiting):
-            visitor.refuse(HandshakeError(503, "The server is stopping."))
+            visitor.refuse(HandshakeError(503, "The server is stopping.", [("Retry-After", "1")]))
 
 
 class Visitor:

@@ -26,12 +26,24 @@ class Entrance:
     """
 
     def __init__(
-        self, gateway: ClientGateway, options: WebSocketConfig, clock: IReactorTime, counters: Counters, health: Health
+        self,
+        gateway: ClientGateway,
+        options: WebSocketConfig,
+        clock: IReactorTime,
+        counters: Counters,
+        *,
+        health: Health,
+        readiness: Health,
     ) -> None:
+        """
+        @param health: whether the node serves.
+        @param readiness: whether more clients should be sent to it.
+        """
         self.admission = Admission(options, clock, counters, lambda: len(gateway.all))
         self._static = options.static
         self._clock = clock
         self._health = health
+        self._readiness = readiness
         self._door = Door(
             admission=self.admission,
             sockets=ServerFactory(gateway=gateway, options=options, clock=clock, counters=counters),
@@ -47,7 +59,7 @@ class Entrance:
     def factory(self) -> FrontFactory:
         """For a port of the node's own."""
         upgrade = SocketResource(self._door, anyPath=False)
-        pages = NodePages(health=self._health, upgrade=upgrade, static=self._static)
+        pages = NodePages(health=self._health, readiness=self._readiness, upgrade=upgrade, static=self._static)
         return FrontFactory(self._door, NodeSite(pages, self._clock))
 
     def open(self) -> None:

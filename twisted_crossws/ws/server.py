@@ -25,7 +25,7 @@ from twisted_crossws.ws.agreed import AgreedHandshake
 from twisted_crossws.ws.ascii import AsciiFirst
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
-from twisted_crossws.ws.transport import unsentBytes
+from twisted_crossws.ws.transport import isBehind, unsentBytes
 from twisted_crossws.ws.whole import OPEN, WholeFrames
 
 _log = Logger()
@@ -211,6 +211,9 @@ class ServerProtocol(WebSocketServerProtocol):
             return False
         self.sendData(message.frame)
         return True
+
+    def isBehind(self) -> bool:
+        return self._isPaused or isBehind(self.transport)
 
     def close(self, code: int, reason: str) -> None:
         self.sendCloseFrame(code, closeReason(reason))

@@ -26,7 +26,7 @@ Health = Callable[[], tuple[bool, dict[str, Any]]]
 
 
 class HealthResource(Resource):
-    """C{GET /healthz}: 200 while the node serves, 503 when it does not, and JSON that says more."""
+    """C{GET /healthz} and C{/readyz}: 200 while the node is as it should be, otherwise 503; and JSON that says more."""
 
     isLeaf = True
 
@@ -51,18 +51,21 @@ class _Folder(File):
 
 class NodePages(Resource):
     """
-    The root of a node's own port: C{/healthz}, C{/crossws.js}, the folder C{static}, and WebSocket requests on
-    connections that have carried other requests before (as proxies reuse them).
+    The root of a node's own port: C{/healthz}, C{/readyz}, C{/crossws.js}, the folder C{static}, and WebSocket requests
+    on connections that have carried other requests before (as proxies reuse them).
     """
 
-    def __init__(self, *, health: Health, upgrade: IResource, static: str) -> None:
+    def __init__(self, *, health: Health, readiness: Health, upgrade: IResource, static: str) -> None:
         """
+        @param health: whether the node serves.
+        @param readiness: whether more clients should be sent to it.
         @param upgrade: takes the WebSocket requests.
         @param static: a folder, or empty for none.
         """
         super().__init__()
         script = files("twisted_crossws").joinpath("browser/crossws.js").read_bytes()
         self.putChild(b"healthz", HealthResource(health))
+        self.putChild(b"readyz", HealthResource(readiness))
         self.putChild(b"crossws.js", Data(script, "text/javascript; charset=utf-8"))
         self._upgrade = upgrade
         self._static = _Folder(static) if static else None
