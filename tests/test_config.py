@@ -16,16 +16,20 @@ from hypothesis import strategies as st
 from msgspec import Struct, to_builtins
 from msgspec.structs import fields
 
+from twisted_crossws.clusterfile.sections import KindConfig, ServerConfig
 from twisted_crossws.config import (
     FAST_PATH,
     BusConfig,
     ChannelsConfig,
     Config,
+    HubConfig,
+    MasterConfig,
     NodeConfig,
     RedisConfig,
     RoomsConfig,
     ServiceConfig,
     WebSocketConfig,
+    WorkersConfig,
 )
 from twisted_crossws.configfile import Source, configFromMapping, loadConfig, readConfig
 from twisted_crossws.errors import ConfigError
@@ -35,17 +39,23 @@ SECTIONS: dict[str, type[Struct]] = {
     "websocket": WebSocketConfig,
     "bus": BusConfig,
     "bus.redis": RedisConfig,
+    "bus.hub": HubConfig,
     "rooms": RoomsConfig,
     "channels": ChannelsConfig,
     "service": ServiceConfig,
+    "workers": WorkersConfig,
+    "master": MasterConfig,
 }
+
+#: What a file with many servers has beside these; tested with their plan, in C{tests/clusterfile}.
+OF_SERVERS: dict[str, type[Struct]] = {"[kind.NAME]": KindConfig, "[[server]]": ServerConfig}
 
 #: Every key that has a value of its own.
 KEYS = [
     (name, field.name)
     for name, kind in SECTIONS.items()
     for field in fields(kind)
-    if (name, field.name) != ("bus", "redis")
+    if (name, field.name) not in {("bus", "redis"), ("bus", "hub")}
 ]
 
 #: The sample of the public interface, as it is printed there.
@@ -116,6 +126,8 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("node", "tags"): NAMES,
     ("node", "announce_interval"): ([0.001, 1, 2.5], [0, -1, "5", True, float("nan")]),
     ("node", "lost_after"): ([1.6, 10, 86400], [0, -1, "5", True, float("inf"), 1.5]),
+    ("node", "drain_seconds"): ([0, 0.5, 14.9], [-0.1, "often", False, float("nan"), float("inf")]),
+    ("node", "stop_deadline"): ([5.1, 15, 86400], [0, -1, "5", True, float("inf"), 5]),
     ("node", "collector"): (["steady", "python"], ["", "lazy", True]),
     ("websocket", "listen"): ([["tcp:1"], ["tcp:1", "unix:/x"]], [[], "tcp:1", [""], ["tcp:1", 9000], 9000]),
     ("websocket", "path"): (["", "chat", "/some/path/", "ü"], ["a?b", "a#b", "a%20b", "a b", "a\n", "/", "//", 1]),
@@ -136,7 +148,7 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("websocket", "max_unanswered"): AT_LEAST_1,
     ("websocket", "max_handshakes_per_second"): ([0, 0.1, 50], [-1, "x", True, float("nan")]),
     ("websocket", "handshake_burst"): AT_LEAST_1,
-    ("bus", "type"): (["memory", "redis"], ["hub", "Memory", "kafka", 1, True]),
+    ("bus", "type"): (["memory", "hub", "redis"], ["Memory", "kafka", 1, True]),
     ("bus", "compression"): FLAG,
     ("bus", "bridge_prefix"): PREFIX,
     ("bus", "room_prefix"): PREFIX,
@@ -151,11 +163,22 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("bus.redis", "max_waiting_packets"): AT_LEAST_0,
     ("bus.redis", "max_waiting_bytes"): AT_LEAST_0,
     ("bus.redis", "max_waiting_seconds"): SECONDS_OR_NEVER,
+    ("bus.hub", "path"): TEXT,
+    ("bus.hub", "max_queued_bytes"): AT_LEAST_1,
     ("rooms", "preset"): NAMES,
     ("rooms", "auto_unsubscribe"): FLAG,
     ("channels", "subscribe"): ([[], ["news"]], ["news", [""], ["csbp:news"], ["ws:chat"], [1]]),
     ("service", "use"): (["a:b", "plugin"], ["", " ", 1, None]),
     ("service", "options"): ([{}, {"a": {"b": [1]}}], ["a", [1], 5]),
+    ("workers", "count"): ([1, 64, "cores"], [0, -1, 1.0, "4", "all", True]),
+    ("workers", "spread"): (["least-connection", "round-robin", "random", "kernel"], ["", "least", 1]),
+    ("master", "run_dir"): TEXT,
+    ("master", "host"): TEXT,
+    ("master", "environments"): ([["development", "staging"]], ["development", [""], [1], ["development", "bus"]]),
+    ("master", "environment"): (["development", "production"], ["", "staging", 1, ["production"]]),
+    ("master", "max_restarts"): AT_LEAST_1,
+    ("master", "restart_delay"): ([0.001, 1, 30], [0, -1, "5", True, float("nan"), None]),
+    ("master", "restart_max_delay"): ([0.2, 1, 86400], [0, -1, "5", True, float("inf"), 0.1]),
 }
 
 ACCEPTED = [(*place, value) for place, (good, _) in RULES.items() for value in good]
@@ -253,10 +276,11 @@ class TestContradictions:
         (fault,) = faultsOf({"bus": {"bridge_prefix": "x:", "room_prefix": "x:"}})
         assert fault == 'configuration: [bus] room_prefix must differ from bridge_prefix, and both are "x:".'
 
-    def test_laterBus(self) -> None:
-        """A bus of a later version is named as such, and is no unknown word."""
-        (fault,) = faultsOf({"bus": {"type": "hub"}})
-        assert fault == 'configuration: [bus] type "hub" is not available in this version; use "memory" or "redis".'
+    def test_deadlineBeforeTheLastClient(self) -> None:
+        """A node cannot send its clients away for longer than it may take to stop."""
+        (fault,) = faultsOf({"node": {"drain_seconds": 20}})
+        assert fault.startswith("configuration: [node] stop_deadline must be above drain_seconds (20), or ")
+        assert configFromMapping({"node": {"drain_seconds": 20, "stop_deadline": 30}}).node.drain_seconds == 20.0
 
     def test_redisSectionUnderMemory(self) -> None:
         """The section of Redis is accepted, and checked, whatever the bus is."""
@@ -350,8 +374,8 @@ class TestUnknown:
             ({"listen": ["tcp:1"]}, "listen is not a section; it belongs to [websocket]."),
             (
                 {"zzz": 1},
-                "zzz is not a section; the sections are [node], [websocket], [bus], [bus.redis], [rooms], "
-                "[channels], [[service]].",
+                "zzz is not a section; the sections are [node], [websocket], [bus], [bus.redis], [bus.hub], [rooms], "
+                "[channels], [[service]], [workers], [master], [kind.NAME], [[server]], [development], [production].",
             ),
             ({"websocket": {"heartbeet": ""}}, "did you mean heartbeat?"),
             ({"websocket": {"pingInterval": 5}}, "did you mean ping_interval?"),
@@ -598,10 +622,24 @@ class TestGuide:
         value = tomllib.loads(f"x = {default}")["x"]
         assert configFromMapping(said(section, key, value)) == configFromMapping(nothing)
 
+    @pytest.mark.parametrize("head", OF_SERVERS)
+    def test_keysOfServers(self, head: str) -> None:
+        """So is every key of kinds and servers; what a server has from its kind is explained there."""
+        (part,) = re.findall(rf"^##+ `{re.escape(head)}`.*?(?=^##+ `|^## |\Z)", GUIDE, re.DOTALL | re.MULTILINE)
+        defaults = dict(re.findall(r"^- \*\*`(.*?)`\*\*(?: = `(.*?)`)?", part, re.MULTILINE))
+        inherited = {field.name for field in fields(KindConfig)} if head == "[[server]]" else set(SECTIONS)
+        own = {field.name: field for field in fields(OF_SERVERS[head]) if field.name not in inherited}
+        assert defaults.keys() == own.keys()
+        for key, said in defaults.items():
+            sample = OF_SERVERS[head](id="a") if head == "[[server]]" else OF_SERVERS[head]()
+            value = tomllib.loads(f"x = {said}")["x"] if said else None
+            assert key == "id" or getattr(sample, key) == (tuple(value) if isinstance(value, list) else value)
+
     def test_onlyKeys(self) -> None:
         """No key is explained that there is not."""
-        known = {field.name for kind in SECTIONS.values() for field in fields(kind)}
-        assert set(re.findall(r"^- \*\*`(.*?)`\*\*", GUIDE, re.MULTILINE)) == known - {"redis"}
+        known = {field.name for kind in (*SECTIONS.values(), *OF_SERVERS.values()) for field in fields(kind)}
+        explained = set(re.findall(r"^- \*\*`(.*?)`\*\*", GUIDE, re.MULTILINE))
+        assert explained == known - {"redis", "hub"} - set(SECTIONS)
 
     def test_completeSample(self, tmp_path: Path) -> None:
         """The complete sample has every key, and says the defaults but where it says that there are none."""

@@ -60,6 +60,10 @@ _Rate = Annotated[float, Meta(ge=0, le=_FINITE), Says("a number for each second,
 _Bytes = Annotated[int, Meta(ge=1), Says("a whole number of bytes, 1 or above")]
 _Count = Annotated[int, Meta(ge=1), Says("a whole number, 1 or above")]
 _CountOrAny = Annotated[int, Meta(ge=0), Says("a whole number, 0 or above")]
+#: How many processes.
+Processes = Annotated[
+    Annotated[int, Meta(ge=1)] | Literal["cores"], Says('a whole number, 1 or above, or "cores" for one for each core')
+]
 
 
 class NodeConfig(Struct, frozen=True, kw_only=True):
@@ -76,6 +80,13 @@ class NodeConfig(Struct, frozen=True, kw_only=True):
     announce_interval: _Seconds = 1.5
     #: Seconds of silence after which a node is gone. With the interval of looking, 6 seconds at most.
     lost_after: _Seconds = 5.0
+    #: Seconds over which the clients of a node that is told to stop are spread as they are sent away, so that they do
+    #: not all come back in one moment: 5 make 2,000 handshakes in a second of 10,000 clients. 0: they are not sent away
+    #: before it stops.
+    drain_seconds: _SecondsOrNever = 5.0
+    #: Seconds after which a node that was told to stop has stopped, whatever is still open: above what calls take by
+    #: default, and below the 30 after which Kubernetes kills.
+    stop_deadline: _Seconds = 15.0
     #: What C{twistd crossws} does with Python's garbage collector. With 10,000 connections it would stop all of them
     #: for 100 ms at a time, so it is kept steady; C{"python"} leaves it as it is.
     collector: Annotated[Literal["steady", "python"], Says('one of "steady" and "python"')] = "steady"
@@ -171,6 +182,17 @@ class RedisConfig(Struct, frozen=True, kw_only=True):
     max_waiting_seconds: _SecondsOrNever = 2.0
 
 
+class HubConfig(Struct, frozen=True, kw_only=True):
+    """C{[bus.hub]}: the hub that carries the bus between the processes of one machine."""
+
+    #: Its Unix socket; a relative one counts from the folder of the configuration file. Empty: in the run folder, where
+    #: nobody else can put another one in its place.
+    path: _Text = ""
+    #: Bytes that wait for a process that does not read. 64 MiB: seconds of all that a hub can carry, so that nobody who
+    #: is merely busy is cut off, and no more than a machine has to spare for some stuck processes.
+    max_queued_bytes: _Bytes = 67_108_864
+
+
 class BusConfig(Struct, frozen=True, kw_only=True):
     """C{[bus]}: how the nodes of a cluster reach each other. The same for every one of them."""
 
@@ -182,8 +204,9 @@ class BusConfig(Struct, frozen=True, kw_only=True):
     bridge_prefix: _Name = "csbp:"
     #: What the channels of clients and rooms start with, as in the Node.js package.
     room_prefix: _Name = "ws:"
-    #: The section below this one.
+    #: The sections below this one.
     redis: RedisConfig = RedisConfig()
+    hub: HubConfig = HubConfig()
 
 
 class RoomsConfig(Struct, frozen=True, kw_only=True):
@@ -211,6 +234,38 @@ class ServiceConfig(Struct, frozen=True, kw_only=True):
     options: _Options = field(default_factory=dict)
 
 
+class WorkersConfig(Struct, frozen=True, kw_only=True):
+    """C{[workers]}: how many processes share the work of one node description, and its port."""
+
+    #: Python uses one core for each process. One is enough for some thousands of clients, and needs no hub.
+    count: Processes = 1
+    #: Who gets the next connection. Connections last, so those that there are count more than whose turn it is.
+    spread: Annotated[
+        Literal["least-connection", "round-robin", "random", "kernel"],
+        Says('one of "least-connection", "round-robin", "random" and "kernel"'),
+    ] = "least-connection"
+
+
+class MasterConfig(Struct, frozen=True, kw_only=True):
+    """C{[master]}: the process that starts the others, and what it may take for granted."""
+
+    #: The folder of the sockets by which the processes of this machine reach each other. Empty: one of the user's
+    #: own, since who may write there may stop them.
+    run_dir: _Text = ""
+    #: What this machine is called in C{[[server]] host}. Empty: as the system calls it, so that one file does for all.
+    host: _Text = ""
+    #: The environments that the file may have sections for. Declared, so that a slip in the name of a section is found.
+    environments: _Names = ("development", "production")
+    #: That of them which is meant when nobody says another. It is production that is chosen on purpose.
+    environment: _Name = "development"
+    #: Deaths at once, one after the other, after which a process is given up: what fails ten times fails again.
+    max_restarts: _Count = 10
+    #: Seconds until a process that died at once is started again. Doubled each time that it does.
+    restart_delay: _Seconds = 0.2
+    #: The most that becomes of it: whoever repairs the cause need not wait longer.
+    restart_max_delay: _Seconds = 30.0
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """Everything that can be said of a node."""
 
@@ -220,3 +275,5 @@ class Config(Struct, frozen=True, kw_only=True):
     rooms: RoomsConfig = RoomsConfig()
     channels: ChannelsConfig = ChannelsConfig()
     service: tuple[ServiceConfig, ...] = ()
+    workers: WorkersConfig = WorkersConfig()
+    master: MasterConfig = MasterConfig()

@@ -9,120 +9,84 @@ Each fault is a sentence that starts with its place::
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from twisted_crossws.clusterfile.layers import Layers
 from twisted_crossws.config import Config
-from twisted_crossws.configcheck import check, label, shown
+from twisted_crossws.configcheck import nearest
 from twisted_crossws.errors import ConfigError
+from twisted_crossws.places import Source, shown
 
-_HEADER = re.compile(r"""\s*\[(\[?)([\w.\-"' ]+)\]\]?\s*(?:#.*)?""")
-_QUOTES = str.maketrans("", "", "\"' ")
-_KEY = re.compile(r"""\s*(["']?)([\w.-]+)\1\s*=""")
-_PLAIN = re.compile(r"[\w.-]{0,60}")
+__all__ = ["Source", "configFromMapping", "loadConfig", "readConfig", "readLayers"]
 
 
-def loadConfig(path: str) -> Config:
+def loadConfig(path: str, environment: str | None = None) -> Config:
     """
-    @param path: a TOML file.
+    @param path: a TOML file. Of one that describes many servers this is what they share.
+    @param environment: the one whose sections hold; by default C{[master] environment}.
     @raise ConfigError: every fault of it.
     """
-    config, _, faults = readConfig(path)
+    config, _, faults = readConfig(path, environment)
     if faults:
         raise ConfigError(faults)
     return config
 
 
-def configFromMapping(mapping: Mapping[str, Any], source: str = "configuration") -> Config:
+def configFromMapping(
+    mapping: Mapping[str, Any], source: str = "configuration", environment: str | None = None
+) -> Config:
     """
     The same checks, on what a file would have said.
 
     @param source: what the faults start with.
     @raise ConfigError: every fault of it.
     """
-    config, faults = _check(mapping, Source(source))
+    config, faults = _config(*_layers(mapping, Source(source), environment))
     if faults:
         raise ConfigError(faults)
     return config
 
 
-def readConfig(path: str) -> tuple[Config, Source, list[str]]:
+def readConfig(path: str, environment: str | None = None) -> tuple[Config, Source, list[str]]:
     """
     For a caller that has more to check, and reports everything together.
 
-    @return: what L{check} could use of the file, what to make further faults with, and those that were found. A
-        file that cannot be read has the defaults, and one fault.
+    @return: what could be used of the file, what to make further faults with, and those that were found. A file that
+        cannot be read has the defaults, and one fault.
+    """
+    layers, source, faults = readLayers(path, environment)
+    config, faults = _config(layers, source, faults)
+    return config, source, faults
+
+
+def readLayers(path: str, environment: str | None = None) -> tuple[Layers, Source, list[str]]:
+    """
+    The same, before anything is made of what is said.
     """
     source = Source(os.path.basename(os.path.normpath(path)))
     try:
         text = _read(path, source.name)
         source = Source(source.name, text)
-        config, faults = _check(_parse(text, source.name), source)
+        return _layers(_parse(text, source.name), source, environment)
     except ConfigError as unreadable:
-        return Config(), source, list(unreadable.faults)
-    return config, source, faults
+        layers, _, _ = _layers({}, source, environment)
+        return layers, source, list(unreadable.faults)
 
 
-class Source:
-    """
-    Where a configuration came from, for whoever finds a fault in it.
-
-    @ivar name: of the file, without its folder.
-    """
-
-    def __init__(self, name: str, text: str = "") -> None:
-        """
-        @param text: the whole file, where there is one.
-        """
-        self.name = name
-        self._lines = _linesOf(text)
-
-    def fault(self, section: str, key: str, says: str, number: int = 0) -> str:
-        """
-        A sentence with its place: C{fault("websocket", "static", 'names "www", which is no folder.')} is
-        C{crossws.toml, line 9: [websocket] static names "www", which is no folder.}
-
-        @param section: without brackets, such as C{bus.redis}; empty outside of every section.
-        @param key: empty for a fault of the whole section.
-        @param says: the rest of the sentence. What may be a secret must not be in it.
-        @param number: which of the C{[[service]]} sections it is, from 1.
-        """
-        line = self._line(section, key, number)
-        place = self.name if line is None else f"{self.name}, line {line}"
-        subject = [label(section)] if section else []
-        subject += [f"number {number}:"] if number else []
-        subject += [key if _PLAIN.fullmatch(key) else shown(key)] if key else []
-        return f"{place}: {' '.join(subject)} {says}"
-
-    def _line(self, section: str, key: str, number: int) -> int | None:
-        """Of the key, or else of what it would stand in."""
-        place = ".".join(part for part in (section, str(number or ""), key) if part)
-        while place and place not in self._lines:
-            place = place.rpartition(".")[0]
-        return self._lines.get(place)
+def _layers(table: Mapping[str, Any], source: Source, environment: str | None) -> tuple[Layers, Source, list[str]]:
+    faults: list[str] = []
+    layers = Layers(table, lambda *fault: faults.append(source.fault(*fault)), environment)
+    if environment is not None and environment not in layers.environments:
+        says = f"has no environment {shown(environment)}{nearest(environment, layers.environments)}"
+        faults.append(f"{source.name} {says} Others are declared by [master] environments.")
+    return layers, source, faults
 
 
-def _linesOf(text: str) -> dict[str, int]:
-    """
-    A tolerant look at TOML: the lines of sections and keys, by their names joined by dots. After a string of several
-    lines nothing would be certain, so it ends there.
-    """
-    found: dict[str, int] = {}
-    section, services = "", 0
-    for number, line in enumerate(text.split("\n"), 1):
-        if header := _HEADER.fullmatch(line.rstrip()):
-            section = header[2].translate(_QUOTES)
-            services += header[1] == "[" and section == "service"
-            if services and section.partition(".")[0] == "service":
-                section = f"service.{services}{section.removeprefix('service')}"
-            found.setdefault(section, number)
-        elif key := _KEY.match(line):
-            found.setdefault(f"{section}.{key[2]}".lstrip("."), number)
-        if '"""' in line or "'''" in line:
-            break
-    return found
+def _config(layers: Layers, source: Source, faults: list[str]) -> tuple[Config, list[str]]:
+    config = layers.config(lambda *fault: faults.append(source.fault(*fault)))
+    return config, faults
 
 
 def _read(path: str, name: str) -> str:
@@ -147,9 +111,3 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         what, _, where = str(fault).rpartition(" (at ")
         place = f"{name}, {where.rstrip(')')}" if what else name
         raise ConfigError([f"{place}: this is not TOML: {what or where}."]) from None
-
-
-def _check(table: Mapping[str, Any], source: Source) -> tuple[Config, list[str]]:
-    faults: list[str] = []
-    config = check(table, lambda *fault: faults.append(source.fault(*fault)))
-    return config, faults

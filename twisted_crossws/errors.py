@@ -12,9 +12,10 @@ What can go wrong, and how a connection can end.
     ├── Refuse                 raised by an authenticator: no, with this HTTP status
     ├── ReplyError             raised by a listener: answer the caller with this error
     ├── SocketClosed           the socket was closed before it could be bound
-    ├── NotConnected           a client's call or event without a connection
+    ├── NotConnected           a client's call or event without a connection, or a request to a client without one
     │   └── HandshakeRefused   the server answered the handshake with an HTTP error
     ├── CallTimeout            no reply came in time
+    ├── CannotAnswer           a client cannot be asked: it does not speak version 2, or has too much to answer
     ├── RemoteError            the reply is an error
     ├── NoSuchServer           nobody on the bus has this name
     ├── ServerLost             the called server is gone, the reply will not come
@@ -54,6 +55,8 @@ class CloseCode(IntEnum):
     TOO_BIG = 1009
     #: The server failed.
     INTERNAL_ERROR = 1011
+    #: The server is being restarted; the reason says when to come back.
+    SERVICE_RESTART = 1012
     #: A client closed on purpose, and does not come back by itself.
     CLIENT_CLOSED = 4001
     #: A client got no heartbeat answer in time.
@@ -174,7 +177,10 @@ class SocketClosed(CrossWSError):
 
 
 class NotConnected(CrossWSError):
-    """There is no connection now, so nothing was sent, or the connection ended before the reply came."""
+    """
+    There is no connection now, so nothing was sent, or the connection ended before the reply came. On a server it is
+    the client that was asked, and that is not there or not there any more.
+    """
 
 
 class HandshakeRefused(NotConnected):
@@ -191,6 +197,13 @@ class HandshakeRefused(NotConnected):
 
 class CallTimeout(CrossWSError):
     """No reply came within the time-out of the call."""
+
+
+class CannotAnswer(CrossWSError):
+    """
+    A client was not asked, since it could not answer: it does not speak version 2 of the wire (wire section 3), or too
+    many requests to it are unanswered; the message says which.
+    """
 
 
 class RemoteError(CrossWSError):

@@ -1,3 +1,3 @@
 """
-What runs as a Twisted service: ports, and the applications in a node.
+What runs as a Twisted service: the command, its ports, and the applications in a node.
 """

@@ -10,7 +10,7 @@ from twisted.application.internet import StreamServerEndpointService
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -37,6 +37,16 @@ def withBacklog(description: str) -> str:
     return description
 
 
+def listenError(description: str, place: str, fault: BaseException | None) -> ListenError:
+    """
+    @param place: where the endpoint was configured.
+    @param fault: why it cannot be listened on.
+    """
+    reason = getattr(fault, "socketError", fault)
+    text = getattr(reason, "strerror", None) or str(reason)
+    return ListenError(f"{place}: {description!r} cannot be listened on: {text}.")
+
+
 class PortService(StreamServerEndpointService):
     """
     Listens for a node. Its C{listening} event is fired for each port; what goes wrong is its C{serverError}, and, where
@@ -45,14 +55,22 @@ class PortService(StreamServerEndpointService):
 
     _raiseSynchronously = True
 
-    def __init__(self, node: Node, description: str, place: str, reactor: Any) -> None:
+    def __init__(
+        self,
+        node: Node,
+        description: str,
+        place: str,
+        reactor: Any,
+        endpoint: IStreamServerEndpoint | None = None,
+    ) -> None:
         """
         @param description: a Twisted endpoint string.
         @param place: where it was configured, to begin the error message with.
+        @param endpoint: what listens instead of Twisted's endpoint of that description.
         @raise ValueError: the description is no endpoint.
         """
         super().__init__(self, node.webSocketFactory())
-        self._listensOn = serverFromString(reactor, withBacklog(description))
+        self._listensOn: Any = endpoint or serverFromString(reactor, withBacklog(description))
         self._node = node
         self._description = description
         self._place = place
@@ -65,11 +83,14 @@ class PortService(StreamServerEndpointService):
 
     def stopService(self) -> Deferred[None]:
         """
-        @return: fires when the port is closed, or will not be opened; at once if it was never started.
+        @return: fires when the port is closed, or will not be opened; at once if it was never started, or is being
+            stopped already.
         """
         if self._waitingForPort is None:
             return succeed(None)
         stopped: Deferred[None] = super().stopService()
+        # Or a second call would cancel the first, and a later start would not listen again.
+        self._waitingForPort = None
         return stopped
 
     def _listening(self, port: IListeningPort) -> IListeningPort:
@@ -80,11 +101,8 @@ class PortService(StreamServerEndpointService):
         return port
 
     def _failed(self, failure: Failure) -> Failure:
-        fault = failure.value
         if failure.check(CannotListenError, OSError):
-            reason = getattr(fault, "socketError", fault)
-            text = getattr(reason, "strerror", None) or str(reason)
-            failure = Failure(ListenError(f"{self._place}: {self._description!r} cannot be listened on: {text}."))
+            failure = Failure(listenError(self._description, self._place, failure.value))
         if not failure.check(CancelledError):
             self._node.lifecycle.fire("serverError", failure)
         return failure

@@ -1,0 +1,124 @@
+"""
+What C{twistd} runs, as a command: what it cannot do it says in a sentence, and ends with status 1.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_crossws.errors import NameTaken
+from twisted_crossws.node import Node
+from twisted_crossws.services.ports import ListenError
+from twisted_crossws.services.stopping import drainAndStop
+
+_log = Logger()
+
+
+@implementer(IService)
+class Command(MultiService):
+    """
+    What cannot start ends the process with a sentence and no traceback, and a second signal while it stops ends it at
+    once.
+    """
+
+    def __init__(self, options: Any, reactor: Any, expected: tuple[type[Exception], ...] = (ListenError,)) -> None:
+        """
+        @param options: those of the command; their C{parent} is what C{twistd} was told.
+        @param expected: what starting may raise with a sentence for people.
+        """
+        super().__init__()
+        self._options = options
+        self._reactor = reactor
+        self._expected = expected
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()
+        except self._expected as fault:
+            self._cannotStart(fault)
+
+    def startService(self) -> None:
+        try:
+            super().startService()
+        except self._expected as fault:
+            self._cannotStart(fault)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._letSignalsKill)
+
+    def _letSignalsKill(self) -> None:
+        """From now on the signals that stop a process do what they do by default: end it."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+
+    def _cannotStart(self, fault: Exception) -> None:
+        parent: Any = self._options.parent or {}
+        if not parent.get("nodaemon", True):
+            raise fault  # The daemon tells it to who started it, and to the log.
+        pidFile = parent.get("pidfile")
+        if pidFile and os.path.exists(pidFile):
+            os.remove(pidFile)
+        refuse([str(fault)])
+
+
+class CommandService(Command):
+    """
+    A node as a command: it is drained before it stops, and one whose name is taken ends.
+    """
+
+    def __init__(self, node: Node, options: Any, reactor: Any, *, isChild: bool = False) -> None:
+        """
+        @param isChild: a master has started this process, and stops it.
+        """
+        super().__init__(options, reactor)
+        self.node = node
+        self._isChild = isChild
+        node.setServiceParent(self)
+
+    def startService(self) -> None:
+        super().startService()
+        self._reactor.callWhenRunning(_log.info, "{server} is ready", server=self.node.serverName)
+        self._reactor.callWhenRunning(self._whenJoined)
+
+    def stopService(self) -> Deferred[None]:
+        return drainAndStop(self.node, super().stopService, self._reactor)
+
+    def _letSignalsKill(self) -> None:
+        super()._letSignalsKill()
+        if self._isChild:
+            # A terminal or systemd tells every process to stop, and then the master tells it, too: nobody is impatient.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def _whenJoined(self) -> None:
+        node = self.node
+        joining = node.whenJoined().addCallback(lambda _: _log.info("{server} has joined", server=node.serverName))
+        joining.addErrback(self._refused)
+
+    def _refused(self, failure: Failure) -> None:
+        failure.trap(NameTaken, CancelledError)
+        if failure.check(NameTaken):
+            print(failure.getErrorMessage(), file=sys.__stderr__)
+            # twistd has no other way to end a running process with a status of one's own.
+            atexit.register(_exitWithFailure)
+            self._reactor.stop()
+
+
+def refuse(faults: list[str]) -> NoReturn:
+    """End this process, with status 1 and a line for each fault."""
+    # Once twistd logs, sys.stderr is its log.
+    for fault in faults:
+        print(fault, file=sys.__stderr__)
+    raise SystemExit(1)
+
+
+def _exitWithFailure() -> NoReturn:
+    sys.stdout.flush()
+    os._exit(1)
