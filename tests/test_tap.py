@@ -65,6 +65,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / "crossws.toml").write_text(CONFIG)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     yield folder
     for name in ("tap_app", "tap_broken_app"):
         sys.modules.pop(name, None)
@@ -405,7 +406,8 @@ class TestService:
             peer.sendEvent("greet", None, "1")
             assert peer.takeFrames() == [Reply("1", "moin")]
         stopped: Any = service.stopService()
-        reactor.advance(0)
+        # The clients are sent away first, one after the other.
+        reactor.pump([0.5] * 20)
         assert stopped.called and not node.told.running
 
     def test_configuration(self, folder: Path, reactor: Any) -> None:
@@ -479,7 +481,7 @@ class TestNameTaken:
 
     def start(self, folder: Path, reactor: Any, joined: Any) -> None:
         service: Any = makeService(parse(folder))
-        service.node.whenJoined = lambda: joined
+        service.node.whenJoined = joined
         service.startService()
         for hook, args, kwargs in reactor.whenRunningHooks:
             hook(*args, **kwargs)
@@ -502,7 +504,7 @@ class TestNameTaken:
         capfd: pytest.CaptureFixture[str],
     ) -> None:
         """The reactor is stopped, and the process ends with 1 where C{twistd} would have it end with 0."""
-        self.start(folder, reactor, fail(NameTaken("Another server is named serverA.")))
+        self.start(folder, reactor, lambda: fail(NameTaken("Another server is named serverA.")))
         assert reactor.hasStopped
         assert capfd.readouterr().err == "Another server is named serverA.\n"
         statuses: list[int] = []
@@ -521,7 +523,7 @@ class TestNameTaken:
         outcome: Exception | None,
     ) -> None:
         """One that has joined runs on; one that was stopped before it had ends as if nothing had been."""
-        self.start(folder, reactor, succeed(None) if outcome is None else fail(outcome))
+        self.start(folder, reactor, lambda: succeed(None) if outcome is None else fail(outcome))
         assert not reactor.hasStopped and atExit == []
         assert capfd.readouterr().err == ""
 

@@ -27,11 +27,14 @@ run by C{twistd -n crossws --config crossws.toml}. And a client::
 """
 
 from twisted_crossws._version import __version__
+from twisted_crossws.bus.hub import hubBus
 from twisted_crossws.bus.memory import memoryBus
 from twisted_crossws.bus.redis import redisBus
 from twisted_crossws.client import Connector
 from twisted_crossws.cluster.answering import ServerMessage
 from twisted_crossws.cluster.gathered import Replies, Reply
+from twisted_crossws.cluster.questions import ClientReplies
+from twisted_crossws.cluster.remote import Affected, RemoteSocket, RemoteSockets
 from twisted_crossws.config import (
     BusConfig,
     ChannelsConfig,
@@ -44,6 +47,7 @@ from twisted_crossws.config import (
 from twisted_crossws.errors import (
     BusUnavailable,
     CallTimeout,
+    CannotAnswer,
     CloseCode,
     ConfigError,
     CrossWSError,
@@ -66,8 +70,12 @@ from twisted_crossws.ws.direct import useDirectWrites
 
 __all__ = [
     # A node, and what its listeners get and give
+    "Affected",
+    "ClientReplies",
     "Node",
     "Relay",
+    "RemoteSocket",
+    "RemoteSockets",
     "Replies",
     "Reply",
     "ServerInfo",
@@ -81,6 +89,7 @@ __all__ = [
     "IBus",
     "IBusLink",
     "IBusReceiver",
+    "hubBus",
     "memoryBus",
     "redisBus",
     # Services by name
@@ -96,6 +105,7 @@ __all__ = [
     # What can go wrong, and how a connection ends
     "BusUnavailable",
     "CallTimeout",
+    "CannotAnswer",
     "CloseCode",
     "ConfigError",
     "CrossWSError",

@@ -1,57 +1,78 @@
 """
-C{twistd crossws}: from the command line to a running node.
+C{twistd crossws}: from the command line to a running node, or to a master of several.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
-import signal
 import sys
 from typing import Any, NoReturn
 
 from msgspec.structs import replace
-from twisted.application.service import IService, MultiService
-from twisted.internet.defer import CancelledError
-from twisted.internet.endpoints import serverFromString
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.application.service import IService
 from twisted.python.usage import Options as BaseOptions
-from zope.interface import implementer
 
+from twisted_crossws.bus.hub import hubBus
 from twisted_crossws.bus.memory import memoryBus
 from twisted_crossws.bus.redis import redisBus
-from twisted_crossws.config import BusConfig, Config, ServiceConfig
-from twisted_crossws.configfile import Source, readConfig
-from twisted_crossws.errors import NameTaken
+from twisted_crossws.clusterfile.reading import readPlan
+from twisted_crossws.clusterfile.sections import Said
+from twisted_crossws.clusterfile.summary import summaryOfNode, summaryOfPlan
+from twisted_crossws.config import BusConfig, Config
 from twisted_crossws.interfaces import IBus
+from twisted_crossws.machine.agent import UNDER_MASTER
+from twisted_crossws.machine.binding import KernelPorts
+from twisted_crossws.machine.commandline import commandLine
+from twisted_crossws.machine.control import Refused
+from twisted_crossws.machine.making import addAgent, makeMaster
+from twisted_crossws.machine.workerports import WorkerPorts
 from twisted_crossws.node import Node
-from twisted_crossws.services.applications import Application, addApplication, checkOptions, findApplication
+from twisted_crossws.places import Source, subject
+from twisted_crossws.plan import Plan, ServerPlan, chosen
+from twisted_crossws.runfolder import hubPath, makeRunFolder
+from twisted_crossws.services.applications import Application, addApplication
 from twisted_crossws.services.collector import SteadyCollector
+from twisted_crossws.services.command import Command, CommandService, refuse
 from twisted_crossws.services.ports import ListenError, PortService
-from twisted_crossws.wire.origin import OriginPolicy
-from twisted_crossws.wire.topics import Topics
-
-_log = Logger()
+from twisted_crossws.services.trying import Trial
 
 
 class Options(BaseOptions):
     """
     What the command line says, and what the configuration file says that it names. Whatever is wrong with either is
     found here, before anything runs: one sentence for each fault on standard error, and exit status 1.
+
+    @ivar path: of the file, absolute.
+    @ivar plan: all that the file asks for.
+    @ivar servers: those of its servers that are to run.
+    @ivar process: the one process that this is to be, or C{None}: the master of all processes of L{servers}.
+    @ivar config: of that one process.
+    @ivar applications: what its services name.
     """
 
     synopsis = "[options]"
     longdesc = "Serves WebSocket clients: events with replies, rooms, and servers that call each other."
     optParameters = [
         ["config", "c", None, "The configuration file (TOML)."],
+        ["environment", None, None, "The environment whose sections hold, instead of the file's [master] environment."],
+        ["host", None, None, "What this machine is called in the file, instead of its [master] host."],
+        ["server", None, None, "The one server of the file, or the one process of a server, that is to run."],
+        ["server-index", None, None, "The number of the one process that is to run, from 0."],
         ["server-name", None, None, "The name of this node, instead of the file's server_name."],
     ]
     optFlags = [["check", None, "Say what would run and what is wrong with the file, and do nothing else."]]
 
+    path: str
+    plan: Plan
+    source: Source
+    config: Config
+    applications: list[Application]
+
     def __init__(self) -> None:
         super().__init__()
         self["listen"] = []
+        self.servers: tuple[ServerPlan, ...] = ()
+        self.process: str | None = None
 
     def opt_listen(self, description: str) -> None:
         """A Twisted endpoint to listen on, instead of those of the file; may be given several times."""
@@ -59,107 +80,119 @@ class Options(BaseOptions):
 
     def postOptions(self) -> None:
         if not self["config"]:
-            _refuse(["crossws needs a configuration file: --config FILE."])
-        path = os.path.abspath(self["config"])
-        config, source, faults = readConfig(path)
-        self.folder = os.path.dirname(path)
+            refuse(["crossws needs a configuration file: --config FILE."])
+        self.path = os.path.abspath(self["config"])
+        self.plan, self.source, faults = self.read()
         # An application stands beside its configuration file.
-        if self.folder not in sys.path:
-            sys.path.insert(0, self.folder)
-        self.config = self._withOverrides(config)
-        self.source = source
-        self.applications: list[Application] = []
-        faults.extend(self._faultsOfUse())
+        folder = os.path.dirname(self.path)
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+        faults += self._faultsOfOptions()
+        try:
+            wanted = chosen(self.plan, self["server"], self._index())
+        except LookupError as fault:
+            self._nothingChosen(faults, str(fault))
+        self.servers, self.process = wanted.servers, wanted.process
+        faults += self._faultsOfUse()
         if faults:
-            _refuse(faults)
+            # What is wrong for all servers of a kind was found for each.
+            refuse(list(dict.fromkeys(faults)))
         if self["check"]:
-            print(_summary(self.config, source))
-            raise SystemExit(0)
+            self._summarize()
+
+    def read(self) -> tuple[Plan, Source, list[str]]:
+        """What the file says now, and what is wrong with that."""
+        instead: Said = {}
+        if self["server-name"] and self["server-name"].strip():
+            instead["node"] = {"server_name": self["server-name"]}
+        if self["listen"]:
+            instead["websocket"] = {"listen": tuple(self["listen"])}
+        return readPlan(self.path, self["environment"], host=self["host"] or "", instead=instead)
+
+    def hubPath(self, server: ServerPlan) -> str:
+        """Where the hub of a server is, if its bus is one."""
+        return hubPath(self.path, self.plan.runFolder, server.config.bus.hub.path)
 
     def place(self) -> str:
         """Where the endpoints come from, to begin a sentence with."""
-        return "--listen" if self["listen"] else f"{self.source.name}: [websocket] listen"
-
-    def _withOverrides(self, config: Config) -> Config:
-        websocket = config.websocket
         if self["listen"]:
-            websocket = replace(websocket, listen=tuple(self["listen"]))
-        if websocket.static:
-            websocket = replace(websocket, static=os.path.join(self.folder, websocket.static))
-        node = replace(config.node, server_name=self["server-name"]) if self["server-name"] else config.node
-        return replace(config, node=node, websocket=websocket)
+            return "--listen"
+        (server,) = self.servers
+        if server.stands and "websocket.listen" not in server.places:
+            return f"{self.source.name}: {subject(server.stands, 'port')}"
+        return f"{self.source.name}: {subject(server.place('websocket', 'listen'), 'listen')}"
+
+    def commandLine(self, process: str) -> list[str]:
+        """The command that starts one of the processes of L{servers}."""
+        own = ["--config", self.path, "--environment", self.plan.environment, "--server", process]
+        for name in ("host", "server-name"):
+            own += [f"--{name}", self[name]] if self[name] else []
+        for description in self["listen"]:
+            own += ["--listen", description]
+        return commandLine(self.parent or {}, process, own)
+
+    def _index(self) -> int | None:
+        said = self["server-index"]
+        return int(said) if said is not None and said.isdecimal() else None
+
+    def _faultsOfOptions(self) -> list[str]:
+        faults, name, index = [], self["server-name"], self["server-index"]
+        if name is not None and not name.strip():
+            faults.append("--server-name must be a name that is not blank.")
+        if index is not None and self._index() is None:
+            faults.append(f"--server-index must be a whole number, 0 or above, and is {index!r}.")
+        if self.plan.isCluster:
+            for option, key in (("server-name", "id"), ("listen", "port")):
+                if self[option]:
+                    says = f"--{option} is for a file that describes one node; in {self.source.name} every [[server]]"
+                    faults.append(f"{says} has its own {key}. One of them is chosen by --server.")
+        return faults
 
     def _faultsOfUse(self) -> list[str]:
-        """What can only be told by trying: endpoints, origins, folders, modules."""
-        websocket, faults = self.config.websocket, []
-        if self["server-name"] is not None and not self["server-name"].strip():
-            faults.append("--server-name must be a name that is not blank.")
-        for description in websocket.listen:
-            faults += self._endpointFault(description)
-        try:
-            OriginPolicy(websocket.allowed_origins)
-        except ValueError as fault:
-            faults.append(self.source.fault("websocket", "allowed_origins", f"cannot be used: {fault}"))
-        faults += self._busFaults()
-        faults += self._presetFaults()
-        if websocket.static and not os.path.isdir(websocket.static):
-            faults.append(self.source.fault("websocket", "static", f"names {websocket.static!r}, which is no folder."))
-        for number, service in enumerate(self.config.service, 1):
-            faults += self._serviceFault(service, number)
-        return faults
-
-    def _busFaults(self) -> list[str]:
+        """What can only be told by trying."""
         faults = []
-        if self.config.bus.type != "memory" and not self.config.node.server_name:
-            says = "is missing; a node that others can reach needs a name, unique in the cluster (or --server-name)."
-            faults.append(self.source.fault("node", "server_name", says))
+        server = self.servers[0]
         try:
-            busOf(self.config.bus)
+            busOf(server.config.bus, self.hubPath(server))
         except ValueError as fault:
-            faults.append(self.source.fault("bus.redis", "urls", f"cannot be used: {fault}"))
+            section, key = ("bus.hub", "path") if server.config.bus.type == "hub" else ("bus.redis", "urls")
+            faults.append(self.source.fault(server.place(section, key), key, f"cannot be used: {fault}"))
+        if self.process is not None:
+            (server,) = self.servers
+            os.environ.update(server.env)
+            self.config = replace(server.config, node=replace(server.config.node, server_name=self.process or None))
+        for server in self.servers:
+            trial = Trial(server, self.source, "--listen" if self["listen"] else "")
+            faults += trial.faults
+            self.applications = trial.applications
         return faults
 
-    def _presetFaults(self) -> list[str]:
-        bus, faults = self.config.bus, []
-        try:
-            topics = Topics(bus.bridge_prefix, bus.room_prefix)
-        except ValueError:
-            return []  # Contradicting prefixes are a fault already.
-        for namespace in self.config.rooms.preset:
-            try:
-                topics.preset(namespace)
-            except ValueError as fault:
-                faults.append(self.source.fault("rooms", "preset", f"cannot be used: {fault}"))
-        return faults
+    def _nothingChosen(self, faults: list[str], says: str) -> NoReturn:
+        if self["check"] and not faults and self["server"] is None and self["server-index"] is None:
+            self._summarize()
+        # Servers that are not there may be so because of what is wrong with the file.
+        refuse(faults or [says])
 
-    def _endpointFault(self, description: str) -> list[str]:
-        from twisted.internet import reactor
-
-        try:
-            serverFromString(reactor, description)
-        except Exception as fault:
-            says = f"names {description!r}, which is no endpoint: {fault}."
-            return [f"--listen {says}" if self["listen"] else self.source.fault("websocket", "listen", says)]
-        return []
-
-    def _serviceFault(self, service: ServiceConfig, number: int) -> list[str]:
-        if not service.use:
-            return []  # Its missing or bad 'use' is a fault already.
-        try:
-            application = findApplication(service.use)
-            checkOptions(application, service.options)
-        except LookupError as fault:
-            return [self.source.fault("service", "use", f"{service.use!r} {fault.args[0]}.", number)]
-        self.applications.append(application)
-        return []
+    def _summarize(self) -> NoReturn:
+        """What would run: of a file that describes many servers all, unless some were asked for."""
+        isAsked = self["server"] is not None or self["server-index"] is not None
+        if self.process is not None and (isAsked or not self.plan.isCluster):
+            print(summaryOfNode(self.config, self.source.name))
+        else:
+            print(summaryOfPlan(self.plan, self.servers if isAsked else self.plan.servers, self.source.name))
+        raise SystemExit(0)
 
 
-def busOf(config: BusConfig) -> IBus:
+def busOf(config: BusConfig, hub: str) -> IBus:
     """
     The bus that a configuration asks for.
 
-    @raise ValueError: a URL of a Redis is faulty, or two are of one server.
+    @param hub: where the socket of the hub is.
+    @raise ValueError: a URL of a Redis is faulty, or two are of one server; or the path of the hub is too long.
     """
+    if config.type == "hub":
+        local: IBus = hubBus(hub, maxQueuedBytes=config.hub.max_queued_bytes)
+        return local
     if config.type == "redis":
         redis = config.redis
         bus: IBus = redisBus(
@@ -179,100 +212,64 @@ def busOf(config: BusConfig) -> IBus:
 
 def makeService(options: Options) -> IService:
     """
-    The node of the configuration, with its ports and applications.
+    The node of the configuration, with its ports and applications, or the master of many.
     """
     from twisted.internet import reactor
 
-    node = Node(bus=busOf(options.config.bus), config=options.config)
-    for application, service in zip(options.applications, options.config.service, strict=True):
+    return _master(options, reactor) if options.process is None else _node(options, reactor)
+
+
+def _node(options: Options, reactor: Any) -> IService:
+    (server,) = options.servers
+    config = options.config
+    if config.bus.type == "hub" and not config.bus.hub.path:
+        try:
+            makeRunFolder(options.plan.runFolder)
+        except ValueError as fault:
+            refuse([str(fault)])
+    node = Node(bus=busOf(config.bus, options.hubPath(server)), config=config)
+    for application, service in zip(options.applications, config.service, strict=True):
         addApplication(node, application, service.options)
-    for description in options.config.websocket.listen:
-        PortService(node, description, options.place(), reactor).setServiceParent(node.ports)
-    command = CommandService(node, options, reactor)
-    if options.config.node.collector == "steady":
+    ports = portsOf(server, reactor)
+    for description in config.websocket.listen:
+        place = options.place()
+        endpoint = None if ports is None else ports.endpoint(description, place)
+        PortService(node, description, place, reactor, endpoint).setServiceParent(node.ports)
+    if isinstance(ports, KernelPorts):
+        # The system gives connections to whoever listens; there are others who can serve them.
+        node.lifecycle.on("draining", node.ports.stopService)
+    elif ports is not None:
+        node.lifecycle.on("draining", ports.withdraw)
+    command = CommandService(node, options, reactor, isChild=UNDER_MASTER in os.environ)
+    shared = ports if isinstance(ports, WorkerPorts) else None
+    addAgent(command, node, server.kind, options.plan.runFolder, reactor, shared)
+    if config.node.collector == "steady":
         SteadyCollector().setServiceParent(command)
     return command
 
 
-@implementer(IService)
-class CommandService(MultiService):
+def portsOf(server: ServerPlan, reactor: Any) -> WorkerPorts | KernelPorts | None:
     """
-    A node as a command: a port that is taken ends it with a sentence and no traceback, and a second signal while it
-    stops ends it at once.
+    What the processes of a server listen with, if they are several.
     """
-
-    def __init__(self, node: Node, options: Options, reactor: Any) -> None:
-        super().__init__()
-        self.node = node
-        self._options = options
-        self._reactor = reactor
-        node.setServiceParent(self)
-
-    def privilegedStartService(self) -> None:
-        try:
-            super().privilegedStartService()
-        except ListenError as fault:
-            self._cannotListen(fault)
-
-    def startService(self) -> None:
-        try:
-            super().startService()
-        except ListenError as fault:
-            self._cannotListen(fault)
-        self._reactor.addSystemEventTrigger("before", "shutdown", _letSignalsKill)
-        self._reactor.callWhenRunning(_log.info, "{server} is ready", server=self.node.serverName)
-        self._reactor.callWhenRunning(self._whenJoined)
-
-    def _whenJoined(self) -> None:
-        node = self.node
-        joining = node.whenJoined().addCallback(lambda _: _log.info("{server} has joined", server=node.serverName))
-        joining.addErrback(self._refused)
-
-    def _refused(self, failure: Failure) -> None:
-        failure.trap(NameTaken, CancelledError)
-        if failure.check(NameTaken):
-            print(failure.getErrorMessage(), file=sys.__stderr__)
-            # twistd has no other way to end a running process with a status of one's own.
-            atexit.register(_exitWithFailure)
-            self._reactor.stop()
-
-    def _cannotListen(self, fault: ListenError) -> None:
-        parent: Any = self._options.parent or {}
-        if not parent.get("nodaemon", True):
-            raise fault  # The daemon tells it to who started it, and to the log.
-        pidFile = parent.get("pidfile")
-        if pidFile and os.path.exists(pidFile):
-            os.remove(pidFile)
-        _refuse([str(fault)])
+    if len(server.processes) == 1:
+        return None
+    # Whoever starts processes in other ways than by a master has the system spread their connections.
+    isAlone = UNDER_MASTER not in os.environ
+    return KernelPorts(reactor) if isAlone or server.config.workers.spread == "kernel" else WorkerPorts(reactor)
 
 
-def _exitWithFailure() -> NoReturn:
-    sys.stdout.flush()
-    os._exit(1)
+def _master(options: Options, reactor: Any) -> IService:
+    def reread() -> Plan:
+        plan, _, faults = options.read()
+        if faults:
+            raise Refused("\n".join(faults))
+        return plan
 
-
-def _letSignalsKill() -> None:
-    """From now on the signals that stop a process do what they do by default: end it."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _refuse(faults: list[str]) -> NoReturn:
-    # Once twistd logs, sys.stderr is its log.
-    for fault in faults:
-        print(fault, file=sys.__stderr__)
-    raise SystemExit(1)
-
-
-def _summary(config: Config, source: Source) -> str:
-    websocket = config.websocket
-    lines = [
-        f"{source.name} has no faults. It runs",
-        f"  node      {config.node.server_name or 'without a name'}",
-        f"  bus       {config.bus.type}",
-        *(f"  listen    {description}" for description in websocket.listen),
-        f"  path      {'/' + websocket.path.strip('/') if websocket.path else 'any'}",
-        f"  static    {websocket.static or 'nothing'}",
-        *(f"  service   {service.use}" for service in config.service),
-    ]
-    return "\n".join(lines)
+    try:
+        master = makeMaster(options.plan, options.servers, options.commandLine, reread, reactor)
+    except (ValueError, ListenError) as fault:
+        refuse([str(fault)])
+    command = Command(options, reactor, (ListenError, Refused))
+    master.setServiceParent(command)
+    return command

@@ -36,8 +36,12 @@ class Process(ProcessProtocol):
 
     @ivar output: what it has printed so far, standard error included.
     @ivar errors: its standard error alone.
-    @ivar ended: fires with the exit status, or with minus the number of the signal that ended it.
+    @ivar ended: fires with the exit status, or with minus the number of the signal that ended it, when all has come
+        that it and its children had to print.
+    @ivar isGone: it has ended, though its children may live.
     """
+
+    isGone = False
 
     def __init__(self) -> None:
         self.output = ""
@@ -69,6 +73,9 @@ class Process(ProcessProtocol):
     def errReceived(self, data: bytes) -> None:
         self.errors += data.decode()
         self.outReceived(data)
+
+    def processExited(self, reason: Failure) -> None:
+        self.isGone = True
 
     def processEnded(self, reason: Failure) -> None:
         running.discard(self)

@@ -19,7 +19,7 @@ from tests.integration.process import PATIENCE, pause, reactor
 from tests.integration.redis import FaultyRedis
 from twisted_crossws import Connector
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fates]
 
 NAMES = ["serverA", "serverB", "serverC"]
 

@@ -166,7 +166,7 @@ def makeCertificate(folder: Path) -> None:
 class TestStopping:
     @pytest_twisted.ensureDeferred
     async def test_sigterm(self, folder: Path) -> None:
-        """SIGTERM closes clients with 1001, and ends the process."""
+        """SIGTERM closes clients with 1012, and ends the process."""
         node = await startNode(folder / "crossws.toml")
         client = Connector(node.url)
         closed: Deferred[int] = Deferred()
@@ -175,12 +175,14 @@ class TestStopping:
         began = reactor.seconds()
         assert await node.stop() == -signal.SIGTERM
         assert reactor.seconds() - began < 2.0
-        assert await closed == 1001
+        assert await closed == 1012
         await client.close()
 
     @pytest_twisted.ensureDeferred
     async def test_clientsThatDoNotAnswer(self, folder: Path) -> None:
-        """It ends within two seconds also when clients do not answer, and whatever else is connected."""
+        """Without draining it ends within two seconds, also with clients that do not answer, whatever they are."""
+        path = folder / "crossws.toml"
+        path.write_text(path.read_text().replace("[node]", "[node]\ndrain_seconds = 0"))
         node = await startNode(folder / "crossws.toml")
         silent = [rawClient(node.port) for _ in range(20)]
         idle = socket.create_connection(("127.0.0.1", node.port))
@@ -263,7 +265,8 @@ class TestRefusing:
             ("[[service]]\nuse = 'broken_app:makeService'", "SyntaxError"),
             ("[[service]]\nuse = 'echo_app:makeService'\noptions = {greetin = 'x'}", "greetin"),
             ("[bus]\ntype = 'redis'", "server_name"),
-            ("[node]\nserver_name = 'a'\n[bus]\ntype = 'hub'", "type"),
+            ("[bus]\ntype = 'hub'", "server_name"),
+            (f"[node]\nserver_name = 'a'\n[bus]\ntype = 'hub'\n[bus.hub]\npath = '{'x' * 108}'", "path"),
             ("[rooms]\npreset = ['broadcast']", "preset"),
         ],
     )
@@ -311,6 +314,113 @@ class TestRefusing:
         _, _, body = await deferToThread(http, node.port, "/healthz")
         assert json.loads(body)["server"] == "serverB"
         await node.stop()
+
+
+CLUSTER = """
+[bus]
+type = "hub"
+
+[websocket]
+listen = ["tcp:{port}:interface=127.0.0.1"]
+
+[kind.echo]
+env = { GREETING = "from the file" }
+[[kind.echo.service]]
+use = "echo_app:makeService"
+
+[[server]]
+kind = "echo"
+id = "pair"
+port = PORT
+instances = 2
+
+[[server]]
+kind = "echo"
+id = "far"
+host = "192.0.2.7"
+
+[production.bus]
+type = "redis"
+"""
+
+
+class TestServers:
+    """A file that describes many servers; what their master does has tests of its own."""
+
+    @pytest.fixture
+    def cluster(self, folder: Path) -> Path:
+        (folder / "cluster.toml").write_text(CLUSTER.replace("PORT", str(freePort())).replace('host = "192.0.2.7"', ""))
+        (folder / "echo_app.py").write_text(
+            "import os\n"
+            "def makeService(node):\n"
+            "    node.clients.on('who', lambda socket, payload: [node.serverName, os.environ['GREETING']])\n"
+        )
+        return folder
+
+    @pytest_twisted.ensureDeferred
+    async def test_check(self, cluster: Path) -> None:
+        """C{--check} says the whole plan, starts nothing and makes no folder, and exits with 0."""
+        process = twistd("--config", "cluster.toml", "--check", cwd=cluster)
+        assert await process.wait() == 0
+        assert process.errors == ""
+        words = ("pair", "far", "echo_app:makeService", "2, pair.1 to pair.2, least-connection", "nowhere", "hub")
+        assert all(word in process.output for word in words)
+        (sockets,) = re.findall("sockets +(.*)", process.output)
+        assert not Path(sockets).exists()
+
+    @pytest_twisted.ensureDeferred
+    async def test_checkOfFaults(self, cluster: Path) -> None:
+        """On one with faults it says all of them, with their lines, and exits with 1."""
+        text = (cluster / "cluster.toml").read_text()
+        text = text.replace('kind = "echo"\nid = "far"', 'kind = "ecco"\nid = "pair.2"\nport = [5, 4]').replace(
+            "hub", "memory"
+        )
+        (cluster / "cluster.toml").write_text(text)
+        process = twistd("--config", "cluster.toml", "--check", cwd=cluster)
+        assert await process.wait() == 1
+        starts = [
+            'line 20: [[server]] number 2: kind is "ecco", and there is no section [kind.ecco]; did you mean "echo"?',
+            "line 22: [[server]] number 2: port is [5, 4], and no port",
+            'line 3: [bus] type must be "hub" or "redis"',
+        ]
+        for line, start in zip(process.errors.splitlines(), starts, strict=True):
+            assert line.startswith(f"cluster.toml, {start}")
+
+    @pytest_twisted.ensureDeferred
+    async def test_byNumber(self, cluster: Path) -> None:
+        """Processes that somebody else numbers and starts share their port without a master."""
+        (port,) = map(int, re.findall(r"port = (\d+)", (cluster / "cluster.toml").read_text()))
+        processes = [
+            twistd("--config", "cluster.toml", "--server-index", str(index), cwd=cluster) for index in range(2)
+        ]
+        for process in processes:
+            await process.says("has joined")
+        seen: dict[str, str] = {}
+        for _ in range(200):
+            client = Connector(f"ws://127.0.0.1:{port}/")
+            await client.connect()
+            name, greeting = await client.call("who")
+            seen[name] = greeting
+            await client.close()
+            if len(seen) == 2:
+                break
+        assert seen == {"pair.1": "from the file", "pair.2": "from the file"}
+        for process in processes:
+            await process.stop()
+
+    @pytest_twisted.ensureDeferred
+    async def test_noneHere(self, cluster: Path) -> None:
+        """A machine that the file has no server for is told so, and a server may be started there all the same."""
+        text = (
+            (cluster / "cluster.toml").read_text().replace('kind = "echo"\nid', 'kind = "echo"\nhost = "192.0.2.7"\nid')
+        )
+        (cluster / "cluster.toml").write_text(text)
+        process = twistd("--config", "cluster.toml", cwd=cluster)
+        assert await process.wait() == 1
+        assert re.match(r'cluster.toml has no server for this machine, ".+", in the environment "dev', process.errors)
+        far = twistd("--config", "cluster.toml", "--server", "far", cwd=cluster)
+        await far.says("far has joined")
+        await far.stop()
 
 
 class TestPlugin:

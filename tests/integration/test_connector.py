@@ -330,14 +330,15 @@ class Promises:
 
     @pytest_twisted.ensureDeferred
     async def test_stoppedServer(self, place: Place) -> None:
-        """A server that stops says so with 1001, and the client comes back to its successor."""
+        """A server that stops says so with 1012, and the client comes back to its successor."""
         client = place.client()
         life = Life(client)
         await connected(client)
         lost = life.next("reconnect")
         await place.node.stop()
         await lost
-        assert life.log == [["open"], ["close", 1001, "server going away"], ["reconnect", 1, 0.05]]
+        assert life.log[1][:2] == ["close", 1012] and life.log[1][2].startswith("retry-after=")
+        assert life.log[2] == ["reconnect", 1, 0.1], "its reconnectMaxInterval; it was told to wait longer"
         await place.start()
         await connected(client)
         assert await client.call("echo", "again") == "again"

@@ -49,6 +49,7 @@ def makeService(node):
     on("bind", lambda socket, payload: node.sockets.bind(payload, socket))
     on("close", lambda socket, payload: socket.close(payload["code"], payload["reason"]))
     on("closed", lambda socket, payload: closed)
+    on("ask", lambda socket, payload: socket.call(*payload))
 
     @on("fail")
     def fail(socket, payload):
@@ -73,6 +74,10 @@ def pong(socket):
 '''
 
 CONFIG = """
+[node]
+drain_seconds = 0.5
+stop_deadline = 2.0
+
 [websocket]
 %s
 
@@ -241,6 +246,24 @@ class TestCrossWS:
     """C{crossws.js}."""
 
     @pytest_twisted.ensureDeferred
+    async def test_answers(self, crossws: NodeJs, server: Server) -> None:
+        """The server asks, and gets what the listeners return, whatever kind of value that is; or their error."""
+        await crossws.connect(server.url)
+        await crossws.run(
+            'my.client.on("double", (payload) => [payload, payload]);'
+            'my.client.on("slow", (payload) => new Promise((resolve) => setTimeout(resolve, 20, payload)));'
+            'my.client.on("refuse", () => { throw new CrossWS.RemoteError("no", "No."); });'
+            "console.error = () => {};"
+        )
+        script = 'return Promise.all(values.map((value) => my.client.call("ask", [event, value])))'
+        assert await crossws.run(script, event="double", values=VALUES) == [[value, value] for value in VALUES]
+        assert await crossws.run(script, event="slow", values=list(range(100))) == list(range(100))
+        assert await crossws.run(script, event="nobody listens", values=[1]) == [None]
+        # The failure of the server's listener is that of the client's.
+        with pytest.raises(ScriptError):
+            await crossws.run(script, event="refuse", values=[1])
+
+    @pytest_twisted.ensureDeferred
     async def test_params(self, crossws: NodeJs, server: Server) -> None:
         """Parameters go into the URL, whatever is in them; a list repeats its key."""
         await crossws.connect(server.url + "chat/room", params={"id": 16, "name": "S & ä+%20", "tag": ["a", "b"]})
@@ -367,11 +390,12 @@ class TestCrossWS:
 
     @pytest_twisted.ensureDeferred
     async def test_stopped(self, crossws: NodeJs, server: Server) -> None:
-        """A server that stops says so with 1001, and the client comes back to its successor."""
+        """A server that stops says so with 1012, and the client comes back to its successor."""
         await crossws.connect(server.url)
         await server.process.stop()
         log = await crossws.run("await until(() => my.log.length > 2); return my.log")
-        assert log[:3] == [["open"], ["close", 1001, "server going away"], ["reconnect", 1, 20]]
+        assert log[1][:2] == ["close", 1012] and log[1][2].startswith("retry-after=")
+        assert log[2] == ["reconnect", 1, 50], "its reconnectMaxInterval; it was told to wait longer"
         await server.start()
         await crossws.logged("reconnect", "open")
         assert await crossws.run('return my.client.call("echo", "again")') == "again"
@@ -545,10 +569,10 @@ class TestWire:
 
     @pytest_twisted.ensureDeferred
     async def test_stopped(self, js: NodeJs, server: Server) -> None:
-        """A server that stops closes it with 1001."""
+        """A server that stops closes it with 1012."""
         await self.open(js, server)
         await server.process.stop()
-        assert (await js.run("return my.client.closed"))["code"] == 1001
+        assert (await js.run("return my.client.closed"))["code"] == 1012
 
     @pytest.mark.parametrize("server", ["ping_interval = 0.1"], indirect=True)
     @pytest_twisted.ensureDeferred

@@ -14,7 +14,7 @@ import pytest_twisted
 
 from tests.integration.process import ROOT, Process, freePort
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fates]
 
 
 def start(example: str, *args: str) -> Process:

@@ -16,7 +16,7 @@ from tests.integration.redis import FaultyRedis
 from twisted_crossws import redisserver
 from twisted_crossws.redisserver import RedisServer, findRedis
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fates]
 
 
 class TestFinding:
