@@ -21,6 +21,7 @@ from msgspec.structs import fields
 from twisted.internet.task import Clock
 
 from twisted_crossws import CloseCode, Node, WebSocketConfig
+from twisted_crossws.clusterfile.reading import readPlan
 from twisted_crossws.configfile import configFromMapping
 from twisted_crossws.services.applications import addApplication
 from twisted_crossws.state.counters import MEANINGS
@@ -72,6 +73,16 @@ def test_toml(guide: Path) -> None:
     """Every configuration has no faults; that of the guide to it has tests of its own."""
     for block in blocks(guide, "toml") if guide.name != "configuration.md" else []:
         configFromMapping(tomllib.loads(block), str(guide))
+
+
+@everyGuide
+def test_plans(guide: Path, tmp_path: Path) -> None:
+    """Every file with servers has a plan in every environment, and so has every one with workers."""
+    path = tmp_path / "crossws.toml"
+    for block in blocks(guide, "toml") if guide.name != "configuration.md" else []:
+        path.write_text(block)
+        for environment in ("development", "production") if "[[server]]" in block or "[workers]" in block else ():
+            assert readPlan(str(path), environment)[2] == []
 
 
 def anchors(target: Path) -> set[str]:

@@ -18,7 +18,7 @@ from bench.contestants import FLOOR, OURS
 from bench.processes import Server, StartError, freePort
 from bench.programs import ROOT
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.fates]
 
 
 def bench(*words: str | Path) -> subprocess.CompletedProcess[str]:
