@@ -85,6 +85,7 @@ def test_failedCalls(tools: Tools) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.fates
 def test_ours(tmp_path: Path) -> None:
     """Our own nodes do everything that is asked of them."""
     if shutil.which("cc") is None:
