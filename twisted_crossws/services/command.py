@@ -23,6 +23,9 @@ from twisted_crossws.services.stopping import drainAndStop
 
 _log = Logger()
 
+#: Seconds for which a process under a master that is told to stop takes a Ctrl-C for the same one.
+GRACE = 1.0
+
 
 @implementer(IService)
 class Command(MultiService):
@@ -92,10 +95,14 @@ class CommandService(Command):
         return drainAndStop(self.node, super().stopService, self._reactor)
 
     def _letSignalsKill(self) -> None:
-        super()._letSignalsKill()
-        if self._isChild:
-            # A terminal or systemd tells every process to stop, and then the master tells it, too: nobody is impatient.
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not self._isChild:
+            super()._letSignalsKill()
+            return
+        # A terminal or systemd tells every process to stop, and the master tells it, too, in whatever order these come:
+        # nobody is impatient yet. A second Ctrl-C some time later is meant.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._reactor.callLater(GRACE, signal.signal, signal.SIGINT, signal.SIG_DFL)
 
     def _whenJoined(self) -> None:
         node = self.node
