@@ -229,10 +229,10 @@ def test_workerKilled(machine: Machine) -> None:
     time.sleep(0.3)
     machine.kill("A")
     killed = time.monotonic()
-    time.sleep(0.5)
+    machine.until(lambda: sum(began > killed + 0.05 for began, _, _ in list(crowd.clients)) > 50)
     clients = crowd.end()
     late = [name for began, _, name in clients if began > killed + 0.05]
-    assert len(late) > 50 and set(late) == {"B", "C"}
+    assert set(late) == {"B", "C"}
     assert sum(not name for _, _, name in clients) <= 1  # Who was being served just then.
     for _, client, name in clients:
         if name == "A":
@@ -304,7 +304,8 @@ def test_masterKilled(machine: Machine) -> None:
     uneven = machine.loads()
     late = Counter(servedBy(client) for client in machine.connect(3 * max(uneven.values()) - sum(uneven.values())))
     assert {name: uneven[name] + late[name] for name in names} == dict.fromkeys(names, max(uneven.values()))
-    assert machine.says("master")["counters"]["accepted"] >= late.total()
+    # By the master: what it says of itself is a moment old.
+    machine.until(lambda: machine.says("master")["counters"]["accepted"] >= late.total())
 
 
 def test_masterFrozen(machine: Machine) -> None:
