@@ -560,6 +560,13 @@ class TestNoise:
         FakePeer(node, clock).sendAnswer("1")
         assert (node.counters["frames_malformed"], node.counters["answers_late"]) == (1, 0)
 
+    @pytest.mark.parametrize("text", ["{", "7", '{"ackId": 7}', '{"payload": 1}'])
+    def test_neither(self, clock: Clock, text: str) -> None:
+        """What is neither an event nor an answer is malformed, from whoever it comes."""
+        node = Node("serverA", clock=clock)
+        FakePeer(node, clock, params={"crossws": "2"}).sendText(text)
+        assert (node.counters["frames_malformed"], node.counters["answers_late"]) == (1, 0)
+
 
 def test_repliesAreNotLate(cluster: MemoryCluster) -> None:
     """That other servers say after the answer that they have no such client is as it should be, and is not counted."""

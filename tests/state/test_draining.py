@@ -268,6 +268,17 @@ class TestAnswers:
         world.run(0.05)
         assert world.names == [0, 1]
 
+    def test_twoInOneTurn(self) -> None:
+        """Several that get their last answers in one turn all go after it."""
+        world = World(2, within=0.0)
+        for client in world.sockets:
+            client.ask()
+        world.begin()
+        for client in world.sockets:
+            client.answer()
+        world.clock.advance(0)
+        assert set(world.names) == {0, 1}
+
     def test_leavesMeanwhile(self) -> None:
         """One that leaves while it waits is not told goodbye."""
         world = World(1)
@@ -352,9 +363,10 @@ class TestEnd:
         world.run(6)
         assert world.names == [0] and world.clock.getDelayedCalls() == []
 
-    def test_endedByAClient(self) -> None:
-        """It may be ended by what is told of a client: then the others of its batch stay."""
-        world = World(3, within=0.0)
+    @pytest.mark.parametrize("within", [0.0, 0.06])
+    def test_endedByAClient(self, within: float) -> None:
+        """It may be ended by what is told of a client: then the others stay, those of its batch and of later ones."""
+        world = World(3, within=within)
         close = world.sockets[1].close
 
         def closeAndEnd(code: int, reason: str) -> None:
@@ -362,7 +374,7 @@ class TestEnd:
             world.draining.end()
 
         world.sockets[1].close = closeAndEnd  # type: ignore[method-assign]
-        world.begin()
+        world.begin().run(1)
         assert world.names == [0, 1] and world.isOver
         assert world.clock.getDelayedCalls() == []
 
