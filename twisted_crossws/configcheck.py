@@ -16,6 +16,7 @@ from msgspec.structs import fields as _fields
 
 from twisted_crossws.clusterfile.sections import FileConfig, KindConfig, Said, ServerConfig
 from twisted_crossws.config import EVENT_BURST, NOISE_BURST, Config, MasterConfig, Says
+from twisted_crossws.nearest import thereAre
 from twisted_crossws.places import EVERY, Place, label, shown
 
 #: Reading the annotations of a class takes longer than checking a file.
@@ -99,7 +100,7 @@ def contradictions(config: Config) -> Iterator[tuple[str, str, str]]:
         if any(field.name == name for field in fields(FileConfig)):
             yield "master", "environments", f"names {shown(name)}, which is a section of every configuration."
     if master.environment not in master.environments:
-        says = f"is {shown(master.environment)}, which is none of environments{_known(master.environments)}."
+        says = f"is {shown(master.environment)}, which is none of environments{thereAre(master.environments)}."
         yield "master", "environment", says
 
 
@@ -170,18 +171,6 @@ class _Checker:
         if close := get_close_matches(key, names, 1):
             return f"{what}; did you mean {names[close[0]]}?"
         return f"{what}; {'the sections' if isFile else 'its keys'} are {', '.join(names.values())}."
-
-
-def nearest(name: str, known: Mapping[str, Any] | tuple[str, ...] | list[str]) -> str:
-    """
-    @return: the end of a sentence about a name that there is not: what may have been meant, or what there is.
-    """
-    close = get_close_matches(name, known, 1)
-    return f"; did you mean {shown(close[0])}?" if close else f"{_known(known)}."
-
-
-def _known(names: Mapping[str, Any] | tuple[str, ...] | list[str]) -> str:
-    return f" (there are: {', '.join(map(shown, names))})" if names else " (there are none)"
 
 
 def _says(kind: Any) -> Says:

@@ -15,8 +15,8 @@ from typing import Any
 
 from twisted_crossws.clusterfile.layers import Layers
 from twisted_crossws.config import Config
-from twisted_crossws.configcheck import nearest
 from twisted_crossws.errors import ConfigError
+from twisted_crossws.nearest import nearest
 from twisted_crossws.places import Source, shown
 
 __all__ = ["Source", "configFromMapping", "loadConfig", "readConfig", "readLayers"]

@@ -13,7 +13,7 @@ import os
 from msgspec import Struct
 
 from twisted_crossws.config import Config, MasterConfig
-from twisted_crossws.configcheck import nearest
+from twisted_crossws.nearest import nearest
 from twisted_crossws.places import Place, shown
 
 

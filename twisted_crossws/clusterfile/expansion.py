@@ -13,7 +13,8 @@ from msgspec import Struct
 from twisted_crossws.clusterfile.layers import Layers, merged
 from twisted_crossws.clusterfile.sections import Said
 from twisted_crossws.config import FAST_PATH, Config
-from twisted_crossws.configcheck import Report, contradictions, made, nearest
+from twisted_crossws.configcheck import Report, contradictions, made
+from twisted_crossws.nearest import nearest
 from twisted_crossws.places import Place, label, shown
 from twisted_crossws.plan import ServerPlan
 
