@@ -103,7 +103,7 @@ class TestAnswer:
         """The protocol's own events, and those without a proper ackId, get no answer."""
         rig = Rig()
         server = rig.connected()
-        rig.client.on(event, lambda payload: 1)
+        rig.client.on("ask", lambda payload: 1)
         assert ask(rig, server, event, ackId=ackId) == []
 
     def test_onItsOwnConnection(self) -> None:

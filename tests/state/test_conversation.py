@@ -132,10 +132,11 @@ class TestEvents:
 
     @pytest.mark.parametrize("event", ["_hello_", "_", "__", "_x_"])
     def test_protocolEvents(self, event: str) -> None:
-        """Events that start and end with an underscore reach no listener."""
+        """Events that start and end with an underscore reach no listener, and none can be added."""
         rig = Rig()
         heard: list[Any] = []
-        rig.client.on(event, heard.append)
+        with pytest.raises(ValueError, match="protocol's own"):
+            rig.client.on(event, heard.append)
         rig.client.on("_x", heard.append)
         server = rig.connected()
         server.emit(event, {"version": 2})

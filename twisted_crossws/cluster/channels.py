@@ -67,9 +67,9 @@ class Channels:
         """
         Call a listener with channel and map of every message, after those that were added before.
 
-        @raise TypeError: it is not callable.
+        @raise TypeError: it is not callable, or not with these two.
         """
-        checkListener(listener)
+        checkListener(listener, "channel, mapping", "A listener of channels")
         self._listeners = (*self._listeners, listener)
         return listener
 

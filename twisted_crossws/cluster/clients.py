@@ -60,7 +60,7 @@ class Clients(Delivery, Listeners):
         """
         @param everyone: all sockets of this node, bound or not.
         """
-        Listeners.__init__(self)
+        Listeners.__init__(self, "socket, payload")
         Delivery.__init__(
             self, outbox=outbox, topics=topics, sockets=sockets, rooms=rooms, everyone=everyone, counters=counters
         )

@@ -66,13 +66,13 @@ class Links:
 
     def onHealthChange(self, listener: OnHealthChange) -> OnHealthChange:
         """Call a listener with each L{HealthChange}, after those that were added before."""
-        checkListener(listener)
+        checkListener(listener, "change", "A listener of changes of health")
         self._onHealthChange = (*self._onHealthChange, listener)
         return listener
 
     def onSubscriptionError(self, listener: OnSubscriptionError) -> OnSubscriptionError:
         """Call a listener with channel and exception when a Redis refuses a subscription. It is tried again."""
-        checkListener(listener)
+        checkListener(listener, "channel, error", "A listener of errors of subscriptions")
         self._onSubscriptionError = (*self._onSubscriptionError, listener)
         return listener
 

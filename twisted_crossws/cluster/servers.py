@@ -51,7 +51,7 @@ class Servers(Listeners):
         """
         @param incarnation: what tells this life of the server from earlier ones of the same name.
         """
-        super().__init__()
+        super().__init__("message")
         self._outbox = outbox
         self._membership = membership
         self._topics = topics

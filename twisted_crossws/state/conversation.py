@@ -5,7 +5,7 @@ server with answers, the heartbeat.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -18,7 +18,8 @@ from twisted_crossws.state.acks import PendingAcks
 from twisted_crossws.state.answer import RequestAnswer
 from twisted_crossws.state.connection import Connection
 from twisted_crossws.state.deliver import notify
-from twisted_crossws.state.listeners import Listeners, checkEvent
+from twisted_crossws.state.lifecycle import CLIENT_EVENTS
+from twisted_crossws.state.listeners import Listeners, checkEvent, isReserved
 from twisted_crossws.state.pulse import Pulse, checkNotNegative
 from twisted_crossws.wire.frames import ErrorReply, Event, Reply, Request, decodeFromServer, encodeCall, encodeEvent
 from twisted_crossws.wire.text import shown
@@ -36,11 +37,13 @@ OnPending = Callable[[bool], Any]
 class ClientListeners(Listeners):
     """Listeners of a client: one that fails is logged, and harms no other."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, arguments: str | None = None, known: Mapping[str, str] | None = None) -> None:
         """
         @param name: of the client, for the log.
+        @param arguments: as those of L{Listeners}.
+        @param known: as those of L{Listeners}.
         """
-        super().__init__()
+        super().__init__(arguments, known)
         self._name = name
 
     def fire(self, event: str, *args: Any) -> None:
@@ -81,8 +84,8 @@ class Conversation:
             go by C{socketId}, and another client may have the same one after this.
         """
         checkNotNegative(callTimeout=callTimeout, pendingAfter=pendingAfter)
-        self.listeners = ClientListeners(name)
-        self.lifecycle = ClientListeners(name)
+        self.listeners = ClientListeners(name, "payload")
+        self.lifecycle = ClientListeners(name, known=CLIENT_EVENTS)
         self.pulse = Pulse(
             clock, pingInterval, pongTimeout, ask=self._ping, answered=self._answered, silent=self._silent
         )
@@ -168,8 +171,7 @@ class Conversation:
             self._acks.resolve(frame.callbackId, frame.payload)
         elif isinstance(frame, ErrorReply):
             self._acks.fail(frame.callbackId, RemoteError(frame.code, frame.message))
-        elif not (frame.event.startswith("_") and frame.event.endswith("_")):
-            # What starts and ends so is the protocol's own (wire section 3).
+        elif not isReserved(frame.event):
             self._eventReceived(frame)
 
     def _eventReceived(self, frame: Event | Request) -> None:

@@ -17,17 +17,43 @@ from twisted_crossws.state.listeners import Listeners
 _log = Logger()
 
 
+#: The events of C{node.lifecycle}, and what their listeners are called with. There are no others.
+NODE_EVENTS = {
+    "connection": "socket",
+    "close": "socket, code, reason",
+    "error": "socket, failure",
+    "message": "socket, text",
+    "pong": "socket",
+    "clientPing": "socket",
+    "listening": "port",
+    "serverError": "failure",
+    "serverUp": "name",
+    "serverDown": "name, reason",
+    "draining": "",
+    "serverClose": "",
+}
+
+#: The same of the C{lifecycle} of a client, L{Connector<twisted_crossws.client.connector.Connector>}.
+CLIENT_EVENTS = {
+    "open": "",
+    "close": "code, reason",
+    "error": "failure",
+    "reconnect": "attempt, delay",
+    "repeatLimit": "limit",
+    "ping": "",
+    "pong": "latency",
+    "pongTimeout": "",
+    "message": "text",
+}
+
+
 class Lifecycle(Listeners):
     """
-    Events that no client can bring about by sending a frame of that name::
-
-        connection(socket)   close(socket, code, reason)   error(socket, failure)   message(socket, text)
-        pong(socket)         clientPing(socket)            listening(port)          serverError(failure)
-        draining()           serverClose()
+    The events of L{NODE_EVENTS}, that no client can bring about by sending a frame of that name.
     """
 
     def __init__(self, serverName: str, counters: Counters) -> None:
-        super().__init__()
+        super().__init__(known=NODE_EVENTS)
         self._serverName = serverName
         self._counters = counters
 

@@ -4,9 +4,13 @@ Who listens to which event.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from twisted_crossws.nearest import nearest
+from twisted_crossws.places import shown
+from twisted_crossws.state.arguments import checkArguments
 
 Listener = Callable[..., Any]
 _L = TypeVar("_L", bound=Listener)
@@ -29,7 +33,13 @@ class Listeners:
     @ivar heard: whatever is listened to is in it: to be looked at, not changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: str | None = None, known: Mapping[str, str] | None = None) -> None:
+        """
+        @param arguments: what every listener is called with, as in C{"socket, payload"}; C{None}: that is not known.
+        @param known: where there are these events only: what listeners are called with, by event.
+        """
+        self._arguments = arguments
+        self._known = known
         self._entries: dict[str, list[_Entry]] = {}
         # The same as what take() is to give, ready made, because it is asked for with every frame.
         self.heard: dict[str, tuple[Listener, ...]] = {}
@@ -43,7 +53,9 @@ class Listeners:
             is a decorator.
         @param tag: any value but C{None}, to remove by it.
         @return: the listener, or the decorator.
-        @raise TypeError: the event is not a non-empty string, or the listener is not callable.
+        @raise TypeError: the event is not a non-empty string, or the listener is not callable, or not with the
+            arguments that it would be called with.
+        @raise ValueError: there is no such event, or it is reserved for the wire (wire section 3).
         """
         return self._add(event, listener, tag, once=False)
 
@@ -55,7 +67,11 @@ class Listeners:
         """
         Remove that listener, or all with that tag, or without either all listeners of the event. Removing what is not
         there is no error.
+
+        @raise ValueError: there is no such event.
         """
+        if self._known is not None:
+            self._checkKnown(event, self._known)
         if listenerOrTag is None:
             kept = []
         else:
@@ -82,13 +98,23 @@ class Listeners:
 
     def _add(self, event: str, listener: Listener | None, tag: object, *, once: bool) -> Any:
         checkEvent(event)
+        if self._known is not None:
+            self._checkKnown(event, self._known)
+        elif isReserved(event):
+            says = "events that start and end with '_' are the protocol's own, and come to no listener."
+            raise ValueError(f"Nobody can listen to {shown(event)}: {says}")
+        arguments = self._arguments if self._known is None else self._known[event]
 
         def add(listener: _L) -> _L:
-            checkListener(listener)
+            checkListener(listener, arguments, f"A listener of {shown(event)}")
             self._set(event, [*self._entries.get(event, ()), _Entry(listener, tag, once)])
             return listener
 
         return add if listener is None else add(listener)
+
+    def _checkKnown(self, event: str, known: Mapping[str, str]) -> None:
+        if event not in known:
+            raise ValueError(f"There is no event {shown(event)} here{nearest(event, known)}")
 
     def _set(self, event: str, entries: list[_Entry]) -> None:
         if entries:
@@ -103,12 +129,20 @@ class Listeners:
             self._withOnce.discard(event)
 
 
-def checkListener(listener: object) -> None:
+def checkListener(listener: object, arguments: str | None = None, whose: str = "A listener") -> None:
     """
-    @raise TypeError: it is not callable.
+    @param arguments: as those of L{checkArguments}; C{None}: whatever it takes is right.
+    @raise TypeError: it is not callable, or not with these arguments.
     """
     if not callable(listener):
         raise TypeError(f"A listener must be callable, and {listener!r} is not.")
+    if arguments is not None:
+        checkArguments(listener, arguments, whose)
+
+
+def isReserved(event: str) -> bool:
+    """Whether an event is the protocol's own (wire section 3)."""
+    return event.startswith("_") and event.endswith("_")
 
 
 def checkEvent(event: object) -> None:
