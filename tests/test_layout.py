@@ -26,6 +26,7 @@ FLOORS = {
     "places": 0,
     "runfolder": 0,
     "plan": 0,
+    "steady": 0,
     "wire": 1,
     "state": 2,
     "bus": 3,
@@ -54,6 +55,7 @@ OUTSIDE = {
     "places": set[str](),
     "runfolder": set[str](),
     "plan": {"msgspec"},
+    "steady": {"twisted.internet.interfaces"},
     "wire": {"msgspec"},
     "state": {
         "twisted.internet.defer",

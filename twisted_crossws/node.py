@@ -42,6 +42,7 @@ from twisted_crossws.state.gateway import ClientGateway
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.members import ServerInfo
 from twisted_crossws.state.sockets import Socket, Sockets
+from twisted_crossws.steady import steady
 from twisted_crossws.wire.packets import PacketCodec
 from twisted_crossws.wire.topics import Topics
 from twisted_crossws.ws.entrance import Entrance
@@ -82,6 +83,7 @@ class Node(MultiService):
     @ivar bus: the links to Redis, their health: L{Links}.
     @ivar counters: what happened how often: L{Counters}.
     @ivar config: what it was made with.
+    @ivar clock: for every timer, of an application too: the reactor, or the clock that a test has given.
     @ivar ports: the services that listen for it, to be stopped first.
     """
 
@@ -100,7 +102,7 @@ class Node(MultiService):
         @param authenticate: given each handshake's request, says who it is: a C{socketId} or C{None}, or a Deferred or
             coroutine of one; it may raise L{Refuse<twisted_crossws.errors.Refuse>}.
         @param config: limits and settings; what it says about listening, the kind of bus and services is for C{twistd}.
-        @param clock: for every timer; by default the reactor.
+        @param clock: for every timer; by default the reactor, which then counts by the monotonic clock: L{steady}.
         @raise ValueError: a setting has a bad value, or the name is missing.
         """
         super().__init__()
@@ -108,13 +110,13 @@ class Node(MultiService):
             from twisted.internet import reactor
 
             clock = IReactorTime(reactor)
+        self.clock = clock = steady(clock)
         self.config = config = Config() if config is None else config
         self.serverName = _checkedName(serverName or config.node.server_name, bus)
         self.setName(self.serverName)
         self.counters = Counters()
         self.lifecycle = Lifecycle(self.serverName, self.counters)
         self.ports = MultiService()
-        self._clock = clock
         self._incarnation = token_hex(6)
         self._since = time()
         self._everyone: set[Any] = set()
@@ -277,7 +279,7 @@ class Node(MultiService):
         limits = self.config.node
         return Draining(
             self.serverName,
-            self._clock,
+            self.clock,
             self.counters,
             seconds=limits.drain_seconds,
             deadline=limits.stop_deadline - min(STOP_RESERVE, limits.stop_deadline / 2),
@@ -316,7 +318,7 @@ class Node(MultiService):
         ports = maybeDeferred(self.ports.stopService)
         self._gateway.closeAll(CloseCode.GOING_AWAY, "server going away")
         gone = self._gateway.whenEmpty()
-        timer = self._clock.callLater(STOP_TIMEOUT, self._gateway.abortAll)
+        timer = self.clock.callLater(STOP_TIMEOUT, self._gateway.abortAll)
 
         def clientsGone(_: object) -> Deferred[Any]:
             if timer.active():

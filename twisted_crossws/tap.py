@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from msgspec.structs import replace
 from twisted.application.service import IService
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.usage import Options as BaseOptions
 
 from twisted_crossws.bus.hub import hubBus
@@ -35,6 +36,7 @@ from twisted_crossws.services.collector import SteadyCollector
 from twisted_crossws.services.command import Command, CommandService, refuse
 from twisted_crossws.services.ports import ListenError, PortService
 from twisted_crossws.services.trying import Trial
+from twisted_crossws.steady import steady
 
 
 class Options(BaseOptions):
@@ -216,6 +218,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    steady(IReactorTime(reactor))
     return _master(options, reactor) if options.process is None else _node(options, reactor)
 
 

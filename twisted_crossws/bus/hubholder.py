@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted_crossws.bus.hubseat import Seat, SeatFault
 from twisted_crossws.bus.hubserver import TRUSTED_FOR, Hub
 from twisted_crossws.state.counters import Counters
+from twisted_crossws.steady import steady
 
 _log = Logger()
 
@@ -202,7 +203,7 @@ class HubKeeper:
         from twisted_crossws.bus.hubunix import UnixSeat
 
         self.counters = Counters()
-        self._clock = IReactorTime(reactor) if clock is None else clock
+        self._clock = steady(IReactorTime(reactor) if clock is None else clock)
         self._seat = UnixSeat(path, reactor) if seat is None else seat
         self._holder = HubHolder(self._seat, self._clock, self.counters, maxQueuedBytes)
         self._next: IDelayedCall | None = None

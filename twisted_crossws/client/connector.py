@@ -29,6 +29,7 @@ from twisted_crossws.client.line import AutobahnLine, endpointTo, globalReactor,
 from twisted_crossws.state.backoff import ReconnectSchedule
 from twisted_crossws.state.conversation import ClientListeners, Conversation, OnPending
 from twisted_crossws.state.reconnector import ReconnectOn, Reconnector
+from twisted_crossws.steady import steady
 from twisted_crossws.wire.request import Params, targetOf
 
 
@@ -95,7 +96,7 @@ class Connector:
         @raise TypeError: a parameter or a header is of a type that cannot be sent.
         """
         target = targetOf(url, params or {})
-        clock = globalReactor() if clock is None else clock
+        clock = steady(globalReactor() if clock is None else clock)
         random = _systemRandom if random is None else random
         self._name = target.name
         self._conversation = Conversation(
