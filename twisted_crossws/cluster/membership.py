@@ -28,6 +28,7 @@ from twisted_crossws.state.awaited import Awaited
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.members import Members, ServerInfo
+from twisted_crossws.state.peerclocks import PeerClocks
 from twisted_crossws.wire.packets import Presence
 from twisted_crossws.wire.topics import serverChannel
 
@@ -35,6 +36,9 @@ _log = Logger()
 
 #: Seconds between two looks for servers that have become silent.
 LOOK_INTERVAL = 0.5
+
+#: Seconds by which the clocks of two servers differ so much that the log says so.
+CLOCKS_DIFFER = 2.0
 
 #: A server that is gone is remembered for so many times C{lost_after}: who calls it is told at once.
 DEPARTED_FOR = 10
@@ -76,6 +80,7 @@ class Membership:
         self._lostAfter = options.lost_after
         self._announceInterval = options.announce_interval
         self._members = Members(options.lost_after * DEPARTED_FOR)
+        self._peerClocks = PeerClocks()
         self._awaited = Awaited()
         self._claim = NameClaim(self._me, self._say, clock, counters, lifecycle)
         self._onDown: OnDown = lambda name, reason: None
@@ -138,6 +143,13 @@ class Membership:
         """The channel that a living server hears alone; C{None} for one that has not announced itself."""
         return None if self._members.get(name) is None else serverChannel(self._channel, name)
 
+    def toMine(self, name: str, theirs: float) -> float:
+        """
+        @param theirs: seconds of that server's clock.
+        @return: seconds of this server's clock at that time; the same for a server that is not known.
+        """
+        return self._peerClocks.toMine(name, theirs)
+
     def isGone(self, name: str) -> bool:
         """Whether that server had announced itself, and is gone."""
         return self._members.isDeparted(name)
@@ -181,8 +193,18 @@ class Membership:
         former, isNew = self._members.heard(info, self._clock.seconds())
         if former is not None:
             self._down(former, "restarted")
+        behind = 0.0 if said.now is None else self._peerClocks.heard(info.name, said.now, self._clock.seconds())
         if isNew:
             _log.info("{me}: {name} is here, at {at}", me=self._me.name, name=info.name, at=info.address)
+            if abs(behind) >= CLOCKS_DIFFER:
+                _log.warn(
+                    "{me}: the clock of {name} is {seconds:.1f} seconds {way} this one's. Calls allow for that; "
+                    "times in logs, and whatever compares Unix times, do not.",
+                    me=self._me.name,
+                    name=info.name,
+                    seconds=abs(behind),
+                    way="behind" if behind > 0 else "ahead of",
+                )
             self._lifecycle.fire("serverUp", info.name)
             self._awaited.changed(self._all())
         if said.kind == "hello" and self.isJoined:
@@ -190,6 +212,7 @@ class Membership:
 
     def _down(self, info: ServerInfo, reason: str) -> None:
         _log.info("{me}: {name} is gone: it {reason}", me=self._me.name, name=info.name, reason=_WORDS[reason])
+        self._peerClocks.forget(info.name)
         self._onDown(info.name, reason)
         self._lifecycle.fire("serverDown", info.name, reason)
 
@@ -231,6 +254,7 @@ class Membership:
                     me.version,
                     me.clients,
                     to,
+                    self._clock.seconds(),
                 ),
             )
 
@@ -255,5 +279,5 @@ _WORDS = {"left": "said goodbye", "lost": "is not heard any more", "restarted": 
 
 def _infoOf(said: Presence) -> ServerInfo:
     about = asdict(said)
-    del about["kind"], about["to"]
+    del about["kind"], about["to"], about["now"]
     return ServerInfo(about.pop("senderServer"), **about)

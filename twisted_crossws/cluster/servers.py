@@ -298,9 +298,11 @@ class Servers(Listeners):
             self._answering.add(answering)
 
     def _eventReceived(self, message: ServerEvent) -> None:
-        if message.deadline is not None and message.deadline < self._clock.seconds() * 1000:
-            self._counters["calls_expired"] += 1
-            return
+        if message.deadline is not None:
+            until = self._membership.toMine(message.senderServer, message.deadline / 1000)
+            if until < self._clock.seconds():
+                self._counters["calls_expired"] += 1
+                return
         payload = None if message.payload is UNSET else message.payload
         self._serve(message, payload, self._askerOf(message))
 

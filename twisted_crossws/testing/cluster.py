@@ -38,6 +38,7 @@ class MemoryCluster:
         self._bus = _FaultyBus()
         self._nodes: dict[str, Node] = {}
         self._clocks: dict[str, Clock] = {}
+        self._ahead: dict[str, float] = {}
         self._frozen: set[str] = set()
         self._peers: dict[str, list[FakePeer]] = {}
         for name in names:
@@ -48,9 +49,13 @@ class MemoryCluster:
     def __getitem__(self, name: str) -> Node:
         return self._nodes[name]
 
-    def start(self, name: str) -> Node:
-        """One more node, or another life of one that was killed or stopped. It is a member a moment later."""
-        node = self._start(name)
+    def start(self, name: str, *, clockAhead: float = 0.0) -> Node:
+        """
+        One more node, or another life of one that was killed or stopped. It is a member a moment later.
+
+        @param clockAhead: seconds by which its clock is ahead of the others'.
+        """
+        node = self._start(name, clockAhead)
         self.advance()
         return node
 
@@ -82,7 +87,7 @@ class MemoryCluster:
         self._bus.cut(name)
         for peer in self._peers.pop(name):
             peer.transport.loseConnection()
-        del self._nodes[name], self._clocks[name]
+        del self._nodes[name], self._clocks[name], self._ahead[name]
         self._frozen.discard(name)
 
     def freeze(self, name: str) -> None:
@@ -118,26 +123,28 @@ class MemoryCluster:
         self.advance(2.0)
         return stopping
 
-    def _start(self, name: str) -> Node:
+    def _start(self, name: str, clockAhead: float = 0.0) -> Node:
         self._clocks[name] = clock = Clock()
-        clock.rightNow = self._now
+        self._ahead[name] = clockAhead
+        clock.rightNow = self._now + clockAhead
         self._peers[name] = []
         self._nodes[name] = node = Node(name, self._bus, config=self._config, clock=clock)
         node.startService()
         return node
 
-    def _awake(self) -> list[Clock]:
-        return [clock for name, clock in self._clocks.items() if name not in self._frozen]
+    def _awake(self) -> list[tuple[Clock, float]]:
+        """The clocks that go, each with what it is ahead."""
+        return [(clock, self._ahead[name]) for name, clock in self._clocks.items() if name not in self._frozen]
 
     def _dueTimes(self) -> list[float]:
-        return [call.getTime() for clock in self._awake() for call in clock.getDelayedCalls()]
+        return [call.getTime() - ahead for clock, ahead in self._awake() for call in clock.getDelayedCalls()]
 
     def _turn(self) -> None:
         """Do what is due now, answers to answers too."""
-        for clock in self._awake():
-            clock.advance(max(0.0, self._now - clock.seconds()))
-        while any(due <= self._now for due in self._dueTimes()):
-            for clock in self._awake():
+        for clock, ahead in self._awake():
+            clock.advance(max(0.0, self._now + ahead - clock.seconds()))
+        while any(call.getTime() <= clock.seconds() for clock, _ in self._awake() for call in clock.getDelayedCalls()):
+            for clock, _ in self._awake():
                 clock.advance(0)
 
 
@@ -189,7 +196,7 @@ class _FaultyLink(MemoryLink):
         self._node: Any = receiver
         self._counters = counters
         self._partedAt = 0.0
-        self._lastArrival = 0.0
+        self._lastArrival = clock.seconds()
         self._underway: deque[tuple[str, bytes]] = deque()
 
     def serverNames(self) -> None:  # type: ignore[override]

@@ -82,7 +82,7 @@ class ServerEvent(msgspec.Struct, omit_defaults=True):
 
     @ivar targetServer: empty for all.
     @ivar callbackId: the reply that is wanted, or that this is.
-    @ivar deadline: Unix time in milliseconds after which nobody waits for the reply.
+    @ivar deadline: Unix time in milliseconds after which nobody waits for the reply, by the sender's clock.
     """
 
     event: str
@@ -111,6 +111,7 @@ class Presence(msgspec.Struct, omit_defaults=True):
         of life; C{bye}: it leaves.
     @ivar incarnation: what tells this life of the server from earlier ones of the same name.
     @ivar since: Unix time in seconds at which this life began.
+    @ivar now: seconds of the sender's clock, by which its C{deadline}s are meant; none from servers before 0.2.
     """
 
     kind: Literal["claim", "taken", "hello", "here", "bye"]
@@ -123,6 +124,7 @@ class Presence(msgspec.Struct, omit_defaults=True):
     version: str = ""
     clients: int = 0
     to: str = ""
+    now: float | None = None
 
 
 Packet = ForSockets | ForAll | ForRoom | Bridge | Presence
