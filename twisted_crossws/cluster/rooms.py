@@ -68,9 +68,9 @@ class Rooms:
         """
         The C{socketId}s on this node in a room, or without a C{roomId} in any room of the namespace.
 
-        @param exact: C{False}: in all rooms whose ids start with C{roomId}.
+        @param exact: C{False}: in all rooms of the namespace whose ids start with C{roomId}; nothing without one.
         """
-        return self._table.members(namespace, roomId, exact=exact)
+        return self._table.members(namespace, roomId, exact=exact or roomId is None)
 
     def here(self, namespace: str, roomId: str) -> set[str]:
         """As L{members}, without a copy: not to be kept, nor looked at while it may change."""
@@ -78,7 +78,7 @@ class Rooms:
 
     def count(self, namespace: str, roomId: str | None = None, *, exact: bool = True) -> int:
         """How many memberships: as L{members}, but who is in two rooms counts twice."""
-        return self._table.count(namespace, roomId, exact=exact)
+        return self._table.count(namespace, roomId, exact=exact or roomId is None)
 
     def ids(self, namespace: str, *, exact: bool = True) -> frozenset[str]:
         """
