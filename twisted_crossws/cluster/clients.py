@@ -75,7 +75,7 @@ class Clients(Delivery, Listeners):
         )
         self._bound = sockets
         self._pages = Pages(clock)
-        self._everywhere = Everywhere(servers, topics, sockets, outbox.serverName, clock)
+        self._everywhere = Everywhere(servers, topics, outbox.serverName, clock)
         self._questions = Questions(servers, outbox, sockets, asking, clock)
         SocketsHere(
             servers=servers,
@@ -114,7 +114,7 @@ class Clients(Delivery, Listeners):
         Let sockets join rooms, wherever they are. Those that are not bound cannot be in a room, and are left out.
 
         @param rooms: pairs of namespace and id, or one such pair.
-        @param of: those of a room, the one with this C{socketId}, or all. One of this node needs no bus.
+        @param of: those of a room, those that bear this C{socketId}, or all.
         @param timeout: seconds.
         @return: fires with how many, when their servers hear these rooms; its C{missing} are the servers that have not
             said so.
@@ -154,7 +154,8 @@ class Clients(Delivery, Listeners):
         self, socketId: str, event: str, payload: object = None, timeout: float = REQUEST_TIMEOUT
     ) -> Deferred[Any]:
         """
-        Ask a client, wherever it is connected, and get its answer: what a listener of its own returns.
+        Ask a client, wherever it is connected, and get its answer: what a listener of its own returns. Where several
+        sockets of the cluster bear the C{socketId}, all of them are asked, and the first one that answers is heard.
 
         @param timeout: seconds.
         @return: fires with the answer. Fails with L{NotConnected<twisted_crossws.errors.NotConnected>} if there is no

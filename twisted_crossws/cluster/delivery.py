@@ -57,37 +57,33 @@ class Delivery:
 
     def send(self, socketId: str, event: str, payload: object = None) -> int:
         """
-        To one, wherever it is connected.
+        To every socket of the cluster that bears this C{socketId}.
 
         @raise TypeError: the event is not a non-empty string, or the payload has no form in JSON.
         """
         message = prepared(event, payload)
         socket = self._sockets.get(socketId)
-        if socket is not None:
-            return self._write((socket,), message)
+        written = 0 if socket is None else self._write((socket,), message)
         if not self._outbox.isAlone:
             own = self._outbox.serverName
             packet = ForSockets(message.text.decode(), socketId=socketId, senderServer=own, volatile=self._mark)
             self._outbox.publish(self._topics.privateSocket, packet)
-        return 0
+        return written
 
     def sendMany(self, socketIds: Iterable[str], event: str, payload: object = None) -> int:
         """
-        To several, each once.
+        To every socket of the cluster that bears one of these, to each once.
 
         @raise TypeError: as L{send}.
         """
         message = prepared(event, payload)
         wanted = list(dict.fromkeys(socketIds))
-        found = [socket for socket in map(self._sockets.get, wanted) if socket is not None]
-        if len(found) < len(wanted) and not self._outbox.isAlone:
-            elsewhere = [socketId for socketId in wanted if self._sockets.get(socketId) is None]
+        written = self.writeSome(wanted, message)
+        if wanted and not self._outbox.isAlone:
             own = self._outbox.serverName
-            packet = ForSockets(message.text.decode(), socketIds=elsewhere, senderServer=own, volatile=self._mark)
-            written = self._write(found, message)
+            packet = ForSockets(message.text.decode(), socketIds=wanted, senderServer=own, volatile=self._mark)
             self._outbox.publish(self._topics.privateSocket, packet)
-            return written
-        return self._write(found, message)
+        return written
 
     def toRoom(
         self,

@@ -70,33 +70,42 @@ class Questions:
         self._clock = clock
 
     def one(self, socketId: str, event: str, payload: object, timeout: float) -> Deferred[Any]:
-        """Ask one client. On this node it needs no bus."""
+        """Ask every open socket of the cluster that bears this id; the first answer is the one."""
         if not (isinstance(socketId, str) and socketId):
             raise TypeError(f"A socketId must be a non-empty string, not {socketId!r}.")
-        socket = self._sockets.get(socketId)
-        if socket is not None:
-            return self._asking.call(socket, event, payload, timeout)
-        question = self._question(Of(socketId=socketId), event, payload, timeout)
         if self._outbox.isAlone:
-            return fail(NotConnected(f"There is no client {shown(socketId)}."))
+            return self._oneHere(socketId, event, payload, timeout)
+        question = self._question(Of(socketId=socketId), event, payload, timeout)
         answer: Deferred[Any] = Deferred(lambda _: survey.stop())
+        # Of those that cannot answer; another socket of the same id may.
+        without: list[CrossWSError] = []
 
         def heard(server: str, item: Any) -> None:
             found = msgspec.convert(item, AnswerItem)
-            if not answer.called:
-                if found.error is None:
-                    answer.callback(found.payload)
-                else:
-                    answer.errback(Failure(_errorOf(found.error)))
+            if answer.called:
+                return
+            if found.error is None:
+                answer.callback(found.payload)
+            elif found.error.kind == "remote":
+                answer.errback(Failure(_errorOf(found.error)))
+            else:
+                without.append(_errorOf(found.error))
 
         def ended(faults: Faults) -> None:
             if not answer.called:
-                answer.errback(Failure(_noAnswer(socketId, timeout, faults)))
+                answer.errback(Failure(_noAnswer(socketId, timeout, faults, without)))
 
-        survey = Survey(self._servers, self._clock, REQUEST, question, timeout, heard, exceptSelf=True)
+        survey = Survey(self._servers, self._clock, REQUEST, question, timeout, heard)
         survey.done.addCallback(ended)
         # The other servers have nothing to say any more.
         return answer.addBoth(_after, survey)
+
+    def _oneHere(self, socketId: str, event: str, payload: object, timeout: float) -> Deferred[Any]:
+        socket = self._sockets.get(socketId)
+        if socket is not None and socket.isOpen:
+            return self._asking.call(socket, event, payload, timeout)
+        self._question(Of(socketId=socketId), event, payload, timeout)
+        return fail(NotConnected(f"There is no client {shown(socketId)}."))
 
     def room(self, room: Room, event: str, payload: object, timeout: float) -> Deferred[ClientReplies]:
         """Ask everyone in a room."""
@@ -166,14 +175,20 @@ def _errorOf(fault: AnswerFault) -> CrossWSError:
     return NotConnected(fault.message) if fault.kind == "gone" else CannotAnswer(fault.message)
 
 
-def _noAnswer(socketId: str, timeout: float, faults: Faults) -> CrossWSError:
-    """Why nothing came of a question to one client: what the servers have said that were asked, or have not said."""
+def _noAnswer(socketId: str, timeout: float, faults: Faults, without: list[CrossWSError]) -> CrossWSError:
+    """
+    Why nothing came of a question to one client: what the servers have said that were asked, or have not said.
+
+    @param without: why sockets of this id have not answered that were found.
+    """
     client = f"the client {shown(socketId)}"
+    if any(isinstance(fault, CallTimeout) for fault in faults.values()):
+        return CallTimeout(f"No answer of {client} came within {timeout:g} seconds.")
+    if without:
+        return without[0]
     for fault in faults.values():
         if isinstance(fault, BusUnavailable):
             return fault
-    if any(isinstance(fault, CallTimeout) for fault in faults.values()):
-        return CallTimeout(f"No answer of {client} came within {timeout:g} seconds.")
     lost = sorted(name for name, fault in faults.items() if isinstance(fault, ServerLost))
     if lost:
         return NotConnected(f"No server has {client} any more: {', '.join(lost)} went away meanwhile.")

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted_crossws.cluster.servers import Servers
 from twisted_crossws.cluster.survey import Faults, Heard, Survey
 from twisted_crossws.state.pulse import checkNotNegative
-from twisted_crossws.state.sockets import Sockets, checkCloseCode
+from twisted_crossws.state.sockets import checkCloseCode
 from twisted_crossws.wire.remote import DISCONNECT, FETCH, Disconnect, Fetch, Handshake, Move, Of, Room, SocketItem
 from twisted_crossws.wire.topics import Topics
 
@@ -74,12 +74,9 @@ class Affected(int):
 class Everywhere:
     """Asks all servers about their sockets, or does something with them. Each answers for its own."""
 
-    def __init__(
-        self, servers: Servers, topics: Topics, sockets: Sockets, serverName: str, clock: IReactorTime
-    ) -> None:
+    def __init__(self, servers: Servers, topics: Topics, serverName: str, clock: IReactorTime) -> None:
         self._servers = servers
         self._topics = topics
-        self._sockets = sockets
         self._serverName = serverName
         self._clock = clock
 
@@ -145,9 +142,7 @@ class Everywhere:
         def heard(server: str, item: Any) -> None:
             counts.append(msgspec.convert(item, int))
 
-        socketId = payload.of.socketId
-        isHere = socketId is not None and self._sockets.get(socketId) is not None
-        done = self._survey(event, payload, timeout, heard, isHere)
+        done = self._survey(event, payload, timeout, heard, localOnly=False)
         return done.addCallback(lambda faults: Affected(sum(counts), faults))
 
     def _survey(self, event: str, payload: object, timeout: float, heard: Heard, localOnly: bool) -> Deferred[Faults]:

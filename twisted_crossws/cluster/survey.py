@@ -44,7 +44,6 @@ class Survey:
         heard: Heard,
         *,
         to: Iterable[str] = (),
-        exceptSelf: bool = False,
     ) -> None:
         """
         @param timeout: seconds for all of it.
@@ -61,7 +60,7 @@ class Survey:
         self._waiting = 1
         self._requests: set[str] = set()
         self._pulls: set[IDelayedCall] = set()
-        first = servers.ask(event, payload, to, self._replied, timeout, exceptSelf)
+        first = servers.ask(event, payload, to, self._replied, timeout, False)
         self._requests.add(first.requestId)
         first.done.addCallback(self._firstEnded, first.requestId)
 
