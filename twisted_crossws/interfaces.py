@@ -49,7 +49,7 @@ class HealthChange:
     @ivar reason: why, for people.
     @ivar counts: by role, how many are healthy now.
     @ivar gap: for a subscriber that is healthy again, the seconds in which packets may have been missed, counted from
-        the last sign that it still heard; otherwise C{None}.
+        when the last probe was sent that came back; otherwise C{None}.
     """
 
     url: str

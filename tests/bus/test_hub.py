@@ -350,13 +350,12 @@ class TestKilled:
         machine.stop()
 
     def test_gap(self, machine: Machine) -> None:
-        """The gap counts from the last sign that the node still heard."""
+        """The gap counts from when the last ping was sent that was answered."""
         hub, process = machine.start("hub"), machine.start("a")
         machine.advance(10.5)
         machine.kill(hub)
         machine.advance(BACK)
         (gap,) = [change.gap for change in process.receiver.changes if change.gap is not None]
-        # The last sign was the answer to a ping.
         assert 0.5 <= gap <= 0.5 + BACK
 
     def test_underWay(self, machine: Machine) -> None:

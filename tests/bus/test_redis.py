@@ -1040,7 +1040,7 @@ class TestHealth:
         assert gap >= 3.0
 
     def test_gapOfTheDeaf(self, clock: Clock) -> None:
-        """The gap begins with the last thing that was heard, and not with the moment in which that was noticed."""
+        """The gap begins with the last probe that came back, and not with the moment in which that was noticed."""
         site = Site(clock)
         link, receiver = site.link("node", "x")
         link.publish("x", b"1")

@@ -4,6 +4,7 @@ A node's connection to the hub, whoever that is, which comes back for ever. Who 
 
 from __future__ import annotations
 
+from collections import deque
 from random import Random
 from typing import Protocol
 
@@ -43,6 +44,13 @@ class User(Protocol):
 
     def leaving(self) -> None:
         """The hub ends: from now on nothing can be sent to it, and what must be is sent now."""
+
+    def answered(self, asked: float) -> None:
+        """
+        The hub has answered a ping, after everything that it had for this node before.
+
+        @param asked: when it was asked, by the clock.
+        """
 
     def writable(self) -> None:
         """What was written has left, after there had been too much of it."""
@@ -89,13 +97,13 @@ class HubLine:
         self._pingInterval = pingInterval
         self._pingTimeout = pingTimeout
         self._isStopped = True
-        self._isPinged = False
+        self._pingsSent: deque[float] = deque()
         self._isPatient = False
         self._readySince = 0.0
         self._connection: HubClient | None = None
         self._retry: IDelayedCall | None = None
         self._welcoming: IDelayedCall | None = None
-        self._watch = Watch(clock, pingTimeout, lambda: self._isPinged, self._silent)
+        self._watch = Watch(clock, pingTimeout, lambda: bool(self._pingsSent), self._silent)
         self._pings = LoopingCall(self._ping)
         self._pings.clock = clock
         self._met: object = None
@@ -149,7 +157,9 @@ class HubLine:
         """A frame that is about the connection itself."""
         kind = data[KIND]
         if kind == hubframes.PONG:
-            self._isPinged = False
+            if not self._pingsSent:
+                raise BadFrame("A ping is answered that nobody sent.")
+            self._user.answered(self._pingsSent.popleft())
         elif kind == hubframes.LEAVING:
             self._user.leaving()
             self.send(frame(hubframes.BYE))
@@ -263,7 +273,7 @@ class HubLine:
         wasLasting = self.isReady and self._clock.seconds() - self._readySince >= STEADY
         self._connection = None
         self.isReady = False
-        self._isPinged = False
+        self._pingsSent.clear()
         self._watch.end()
         self._stopWelcoming()
         self._again(reason, atOnce=wasLasting)
@@ -281,6 +291,6 @@ class HubLine:
 
     def _ping(self) -> None:
         if self.isReady:
-            self._isPinged = True
+            self._pingsSent.append(self._clock.seconds())
             self._watch.begin()
             self.send(frame(hubframes.PING))

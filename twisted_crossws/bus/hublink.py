@@ -39,6 +39,9 @@ class HubLink:
     """
     One node on a hub, by one connection. As publisher it is healthy while there is a hub, as subscriber once
     everything that is wanted is confirmed.
+
+    @ivar heardUntil: the time by the clock until which it has certainly heard everything: when the last ping was sent
+        that the hub has answered, or the subscriptions were asked for, if that was later.
     """
 
     # Somebody may just have come, and not been told of yet.
@@ -78,7 +81,8 @@ class HubLink:
         self._reasons: set[str] = set()
         self._wasReady = False
         self._wasHealthy = False
-        self._heardAt = 0.0
+        self._askedAt = 0.0
+        self.heardUntil = clock.seconds()
         self._line = HubLine(
             receiver.serverName,
             seat,
@@ -161,6 +165,7 @@ class HubLink:
 
     def ready(self, names: frozenset[str]) -> None:
         self._counters["bus_reconnects"] += self._wasReady
+        self._askedAt = self._clock.seconds()
         self._names.welcomed(names)
         self._restoring = set(self._wanted)
         for key in self._wanted:
@@ -193,8 +198,10 @@ class HubLink:
         finally:
             # The answers to what came leave together.
             self._sent.release()
+
+    def answered(self, asked: float) -> None:
         if self._hearsAll:
-            self._heardAt = self._clock.seconds()
+            self.heardUntil = max(self.heardUntil, asked)
 
     def leaving(self) -> None:
         self._close()
@@ -261,11 +268,10 @@ class HubLink:
         if self._hearsAll or self._restoring or not self._line.isReady:
             return
         self._hearsAll = True
-        now = self._clock.seconds()
-        gap = now - self._heardAt if self._wasHealthy else None
+        gap = self._clock.seconds() - self.heardUntil if self._wasHealthy else None
         self._counters["bus_gaps"] += self._wasHealthy
         self._wasHealthy = True
-        self._heardAt = now
+        self.heardUntil = self._askedAt
         self._reasons.clear()
         self._changed("subscriber", True, "connected", gap)
 

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
 
+from twisted_crossws.bus.connection import ErrorReply
 from twisted_crossws.bus.publisher import Publisher
 from twisted_crossws.bus.standing import Standing
 from twisted_crossws.bus.subscriber import Subscriber
@@ -197,8 +199,11 @@ class Pair:
             self._probes += 1
             number = self._probes
             asked = self.publisher.ask("PUBLISH", self._probe, self.subscriber.probe(number))
-            # One that is not answered, or not allowed, shows nothing.
-            asked.addCallbacks(lambda _: self.subscriber.expectProbe(number), lambda _: None)
+            asked.addCallbacks(lambda _: self.subscriber.expectProbe(number), self._notProbed)
+
+    def _notProbed(self, failure: Failure) -> None:
+        if failure.check(ErrorReply):
+            self.subscriber.cannotProbe()
 
 
 def _greeting(url: RedisUrl) -> list[tuple[str, ...]]:

@@ -11,14 +11,18 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
+from twisted.python.failure import Failure
 
-from twisted_crossws.bus.connection import Asked, ErrorReply, packed
+from twisted_crossws.bus.connection import Asked, ConnectionOver, ErrorReply, packed
 from twisted_crossws.bus.line import Line, delay
 from twisted_crossws.bus.watch import Watch
 from twisted_crossws.errors import BusUnavailable
 
 #: Channels of one command, when all are subscribed again.
 BATCH = 512
+
+#: Probes whose times are remembered until they come back. More are under way only if none comes at all.
+MAX_PROBES = 16
 
 
 class Listener(Protocol):
@@ -73,6 +77,9 @@ class Subscriber:
     everything is none to listen to.
 
     @ivar isHealthy: see above.
+    @ivar heardUntil: the time by the clock until which it has certainly heard everything: when the last probe was sent
+        that came back, or the subscriptions were asked for, if that was later. What has come says nothing of this: it
+        may have lain in the socket while this process stood still, and the Redis have cut the connection since.
     @ivar hears: the channels that are confirmed.
     @ivar refused: those that this Redis does not allow.
     """
@@ -97,6 +104,7 @@ class Subscriber:
         @param server: which Redis it is.
         """
         self.isHealthy = False
+        self.heardUntil = clock.seconds()
         self.hears: set[bytes] = set()
         self.refused: set[bytes] = set()
         self._listener = listener
@@ -110,6 +118,8 @@ class Subscriber:
         self._deaf = Watch(clock, timeout, self._misses, self._hearsNothing)
         self._probeDue = 0
         self._probeCame = 0
+        self._probesSent: dict[int, float] = {}
+        self._mayProbe = True
         self._hasHeard = False
         self._restoring: set[bytes] = set()
         self._latest: dict[bytes, _Change] = {}
@@ -118,7 +128,7 @@ class Subscriber:
         self._asking: IDelayedCall | None = None
         self._wasReady = False
         self._wasHealthy = False
-        self._heardAt = 0.0
+        self._askedAt = 0.0
 
     @property
     def hearsAll(self) -> bool:
@@ -164,14 +174,21 @@ class Subscriber:
 
         @param always: also if something has come since the last call.
         """
-        if self._line.isReady and (always or not self._hasHeard):
+        if self._line.isReady and (always or not self._hasHeard or not self._isProbed):
             # What is wrong with the Redis, its publisher will be told; here any answer will do.
-            self._line.connection.command("PING").addBoth(lambda _: None)
+            self._line.connection.command("PING").addBoth(self._pinged, self._clock.seconds())
         self._hasHeard = False
 
     def probe(self, number: int) -> bytes:
-        """What to publish on the probe channel; the numbers rise."""
+        """What to publish on the probe channel now; the numbers rise."""
+        if len(self._probesSent) >= MAX_PROBES:
+            del self._probesSent[next(iter(self._probesSent))]
+        self._probesSent[number] = self._clock.seconds()
         return f"{number} {self._server}".encode()
+
+    def cannotProbe(self) -> None:
+        """The Redis does not let this node publish probes, so that the answers to pings have to do."""
+        self._mayProbe = False
 
     def expectProbe(self, number: int) -> None:
         """The Redis has sent this probe to whoever is subscribed. It may have come already."""
@@ -183,6 +200,7 @@ class Subscriber:
         if self._wasReady:
             self._counters["bus_reconnects"] += 1
         self._wasReady = True
+        self._askedAt = self._clock.seconds()
         channels = [self._probe, *self._wanted]
         self._restoring = set(channels)
         rest = iter(channels)
@@ -209,8 +227,6 @@ class Subscriber:
             self._listener.deliveryEnds()
         if hasMessages:
             self._deaf.heard = True
-            if self.isHealthy:
-                self._heardAt = self._clock.seconds()
 
     def writable(self) -> None:
         pass
@@ -218,6 +234,8 @@ class Subscriber:
     def lost(self, reason: str, unanswered: list[Any]) -> None:
         self._deaf.end()
         self._probeDue = 0
+        self._probesSent.clear()
+        self._mayProbe = True
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
@@ -302,11 +320,10 @@ class Subscriber:
                 self._listener.subscriberChanged(f"it answers SUBSCRIBE with {error.shown}", None)
             return
         self.isHealthy = True
-        now = self._clock.seconds()
-        gap = now - self._heardAt if self._wasHealthy else None
+        gap = self._clock.seconds() - self.heardUntil if self._wasHealthy else None
         self._counters["bus_gaps"] += self._wasHealthy
         self._wasHealthy = True
-        self._heardAt = now
+        self.heardUntil = self._askedAt
         self._listener.subscriberChanged("connected", gap)
 
     def _probed(self, payload: bytes) -> None:
@@ -315,6 +332,26 @@ class Subscriber:
             self._listener.foreignProbe(server)
         elif number.isdecimal():
             self._probeCame = int(number)
+            self._cameBack(self._probeCame)
+
+    def _cameBack(self, number: int) -> None:
+        sent = self._probesSent.get(number)
+        if sent is not None:
+            self._probesSent = {later: at for later, at in self._probesSent.items() if later > number}
+            self._hearsSince(sent)
+
+    @property
+    def _isProbed(self) -> bool:
+        return self._mayProbe and self._probe not in self.refused
+
+    def _pinged(self, answer: object, sent: float) -> None:
+        # A Redis that answers pings may be deaf all the same; only where it cannot be probed, they have to do.
+        if not self._isProbed and not (isinstance(answer, Failure) and answer.check(ConnectionOver)):
+            self._hearsSince(sent)
+
+    def _hearsSince(self, sent: float) -> None:
+        if self.isHealthy:
+            self.heardUntil = max(self.heardUntil, sent)
 
     def _misses(self) -> bool:
         return self._probeCame < self._probeDue
