@@ -74,7 +74,7 @@ class TestReadiness:
         ]
 
     def test_bus(self) -> None:
-        """While the bus is not healthy it is 503, although the node serves; C{/healthz} stays at 200."""
+        """While the bus is away it is 503, although the node serves; C{/healthz} stays at 200."""
         cluster = MemoryCluster(["a", "b"])
         clock = cluster.clock("a")
         assert readiness(cluster["a"], clock)[0] == 200

@@ -102,6 +102,11 @@ class IBusLink(Interface):
         "not, the silence of others means nothing."
     )
 
+    isConnected = Attribute(
+        "C{True} while this node can publish and hear: with several Redis servers one of them is enough, where "
+        "L{isHealthy} asks for all (C{bool})."
+    )
+
     refusesNames = Attribute(
         "C{True} if no two nodes of one name can be on this bus, as L{start} raises C{ValueError} for the second one, "
         "and whoever is on it serves at once (C{bool}). Elsewhere nodes have to agree on their names."

@@ -369,10 +369,10 @@ class Node(MultiService):
     def _readiness(self) -> tuple[bool, dict[str, Any]]:
         """What C{/readyz} says: whether more clients should be sent here, and if not, why not."""
         status, reason = self.state, _NOT_READY.get(self.state, "")
-        if not reason and self.bus.isHealthy:
+        if not reason and self.bus.isConnected:
             status = "ready"
         elif not reason:
-            status, reason = "degraded", "Its bus is not healthy, so it is cut off from other servers."
+            status, reason = "degraded", "Its bus is away, so it is cut off from other servers."
         said = {"status": status, "server": self.serverName, "clients": len(self._everyone)}
         return not reason, {**said, "reason": reason} if reason else said
 

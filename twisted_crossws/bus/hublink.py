@@ -99,6 +99,8 @@ class HubLink:
     def isHealthy(self) -> bool:
         return self._hearsAll
 
+    isConnected = isHealthy
+
     def serverNames(self) -> frozenset[str] | None:
         return self._names.all if self._line.isReady else None
 

@@ -78,6 +78,7 @@ class MemoryLink:
     """
 
     isHealthy = True
+    isConnected = True
     refusesNames = True
 
     def __init__(self, bus: MemoryBus, receiver: IBusReceiver, clock: IReactorTime) -> None:

@@ -101,6 +101,10 @@ class RedisLink:
         """
         return bool(self._usable) and all(pair.subscriber.hearsAll for pair in self._pairs)
 
+    @property
+    def isConnected(self) -> bool:
+        return any(pair.publisher.isReady and pair.subscriber.isHealthy for pair in self._pairs)
+
     def serverNames(self) -> None:
         return None
 

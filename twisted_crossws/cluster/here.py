@@ -128,7 +128,7 @@ class SocketsHere:
                 joined[namespace] = self._rooms.join(namespace, roomId, str(socket.socketId))
         page = Page([len(bound)])
         # Without its bus this node hears no rooms of others, and need not wait until it does.
-        if not self._outbox.isHealthy:
+        if not self._outbox.isConnected:
             return succeed(page)
         return gatherResults(joined.values()).addCallback(lambda _: page)
 

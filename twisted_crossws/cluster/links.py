@@ -38,6 +38,11 @@ class Links:
         """Whether this node hears everything that others publish, and can publish itself."""
         return bool(self._link.isHealthy)
 
+    @property
+    def isConnected(self) -> bool:
+        """Whether this node can publish and hear: with several Redis servers, on one of them at least."""
+        return bool(self._link.isConnected)
+
     def addRedis(self, url: str) -> Deferred[None]:
         """
         Use one more Redis. Every node of the cluster must.
