@@ -139,6 +139,8 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("websocket", "max_connections"): AT_LEAST_0,
     ("websocket", "allowed_origins"): NAMES,
     ("websocket", "max_queued_bytes"): AT_LEAST_1,
+    ("websocket", "max_queued_hard"): AT_LEAST_1,
+    ("websocket", "slow_timeout"): SECONDS,
     ("websocket", "compression"): FLAG,
     ("websocket", "fast_path"): FLAG,
     ("websocket", "static"): TEXT,

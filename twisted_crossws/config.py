@@ -119,9 +119,15 @@ class WebSocketConfig(Struct, frozen=True, kw_only=True):
     #: The pages that may connect. A browser sends its cookies to every server that any page asks it to connect
     #: to, so only the pages of this host may, unless it is said otherwise.
     allowed_origins: _Names = ("same-host",)
-    #: Bytes that wait for one client that does not read. 1 MiB, as in Centrifugo: seconds of a busy room, and
-    #: a thousand stuck clients are still 1 GiB at most.
+    #: Bytes that may wait for one client for as long as it likes. Who has more waiting must take something of it within
+    #: L{slow_timeout}. 1 MiB, as in Centrifugo: seconds of a busy room, and few of those who are stuck.
     max_queued_bytes: _Bytes = 1_048_576
+    #: Bytes that wait for one client at any time, a burst included; at least L{max_queued_bytes}. 16 MiB: what a
+    #: listener sends in one go is rarely more, and some hundred clients that are stuck at once do not fill a machine.
+    max_queued_hard: _Bytes = 16_777_216
+    #: Seconds in which a client with more than L{max_queued_bytes} waiting takes nothing, and is closed. 5: above the
+    #: pauses of a phone that changes its network, and short enough that memory is free again soon.
+    slow_timeout: _Seconds = 5.0
     #: permessage-deflate. It takes a connection from 10 to 108 kB of memory, so off.
     compression: _Flag = False
     #: Whether whole frames are read without Autobahn's general machine, and sent without Twisted's round trip through

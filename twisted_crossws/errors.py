@@ -61,6 +61,8 @@ class CloseCode(IntEnum):
     CLIENT_CLOSED = 4001
     #: A client got no heartbeat answer in time.
     HEARTBEAT_LOST = 4002
+    #: Too much waited for a client that did not take it; it may come back, and has missed what did not fit.
+    TOO_SLOW = 4008
     #: The server logged this client out; it does not come back by itself.
     FORCED_LOGOUT = 4010
     #: Authentication failed; the client does not come back by itself.

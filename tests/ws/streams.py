@@ -121,6 +121,8 @@ class Streams:
                 "max_noise_per_second": pick([2.0, 200.0]),
                 "max_events_per_second": pick([0.0, 0.0, 0.0, 3.0]),
                 "max_queued_bytes": pick([600, 100_000]),
+                "max_queued_hard": pick([1, 2000, 1_000_000]),
+                "slow_timeout": pick([0.5, 5.0, 60.0]),
                 "heartbeat": pick(["", "beat"]),
                 "compression": pick([False, False, True]),
             },

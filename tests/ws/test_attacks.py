@@ -267,26 +267,26 @@ class TestFrames:
         assertClosed(peer, 1008)
 
     def test_pingFlood(self, clock: Clock) -> None:
-        """13: answers that are not read are bounded, and then the client is cut."""
-        node = makeNode(clock, max_queued_bytes=100_000, max_noise_per_second=0.0)
+        """13: answers that are not read are bounded, and then the client is closed."""
+        node = makeNode(clock, max_queued_bytes=50_000, max_queued_hard=100_000, max_noise_per_second=0.0)
         peer = FakePeer(node, clock)
         peer.transport.isStalled = True
         for _ in range(50):
             peer.sendBytes(frame(9, b"x" * 125) * 100)
-        assert peer.transport.isAborted
+        assert peer.closeCode == 4008
         assert len(peer.transport.value()) < 100_000 + 65536 + 1000
         assert node.counters["clients_slow"] == 1
 
     def test_slowReader(self, clock: Clock) -> None:
-        """14: a client that does not read is cut at C{max_queued_bytes}; no other client notices."""
-        node = makeNode(clock, max_queued_bytes=1_000_000)
+        """14: a client that does not read is closed at C{max_queued_hard}; no other client notices."""
+        node = makeNode(clock, max_queued_hard=1_100_000)
         slow, other = FakePeer(node, clock), FakePeer(node, clock)
         slow.transport.isStalled = True
         written = [node.clients.broadcast("news", "x" * 1000) for _ in range(3000)]
         assert len(other.takeTexts()) == 3000
-        assert len(slow.transport.value()) < 1_000_000 + 65536 + 2000
-        clock.advance(0)
-        assert not slow.isConnected and other.isConnected
+        assert len(slow.transport.value()) < 1_100_000 + 65536 + 2000
+        clock.advance(3.0)
+        assert slow.closeCode == 4008 and not slow.isConnected and other.isConnected
         assert node.counters["clients_slow"] == 1
         assert written[0] == 2 and written[-1] == 1
         assert node.counters["messages_sent"] == sum(written)

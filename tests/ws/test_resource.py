@@ -332,14 +332,17 @@ class TestLimits:
         peer.sendText("x" * 1001)
         assert peer.closeCode == 1009 and not peer.isConnected
 
-    def test_maxQueuedBytes(self, clock: Clock) -> None:
-        """A client that does not read is cut at C{max_queued_bytes}."""
-        node = makeNode(clock, max_queued_bytes=200_000)
+    @pytest.mark.parametrize("hard", [200_000, 1_000_000])
+    def test_maxQueuedBytes(self, clock: Clock, hard: int) -> None:
+        """A client that does not read is closed with 4008, at C{max_queued_hard} or after C{slow_timeout}."""
+        node = makeNode(clock, max_queued_bytes=100_000, max_queued_hard=hard)
         peer = FakePeer(siteOf(node, clock), clock, path="/chat")
         peer.transport.isStalled = True
         for _ in range(300):
             node.clients.broadcast("news", "x" * 1000)
-        assert peer.transport.isAborted
+        assert (peer.closeCode == 4008) is (hard < 300_000)
+        clock.pump([1.0] * 6)
+        assert peer.closeCode == 4008
         assert node.counters["clients_slow"] == 1
 
     def test_silence(self, node: Node, clock: Clock) -> None:

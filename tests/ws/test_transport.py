@@ -4,6 +4,7 @@ What waits in a transport to be sent, held to Twisted's own transports.
 
 from __future__ import annotations
 
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
@@ -17,8 +18,9 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from tests.ws.memorytcp import MemoryTCP
+from tests.ws.sockets import World
 from twisted_crossws.ws.direct import DirectServer
-from twisted_crossws.ws.transport import isBehind, unsentBytes
+from twisted_crossws.ws.transport import isBehind, offer, progress, unsentBytes
 from twisted_crossws.ws.turn import Turn
 
 
@@ -135,7 +137,104 @@ class TestIsBehind:
         assert isBehind(transport) is False
 
 
+class TestProgress:
+    @pytest.mark.parametrize("isDirect", [False, True])
+    def test_reading(self, isDirect: bool) -> None:
+        """It changes when the other side reads, also where the socket is still full; and not for what is written."""
+        world = World(isDirect=isDirect)
+        world.write(1_000_000)
+        world.turn()
+        seen = [progress(world.transport)]
+        for _ in range(3):
+            world.write(1000)
+            world.turn()
+            assert progress(world.transport) == seen[-1]
+            world.peerReads(100_000)
+            world.turn()
+            seen.append(progress(world.transport))
+        assert len(set(seen)) == 4
+        world.finish()
+        assert progress(world.transport) == (0, 0)
+        world.close()
+
+    def test_small(self) -> None:
+        """What the system has taken counts, too, until the other side has it."""
+        world = World(isDirect=False)
+        before = progress(world.transport)
+        world.write(1000)
+        world.turn()
+        assert unsentBytes(world.transport) == 0
+        assert progress(world.transport) != before
+        world.peerReads(1000)
+        assert progress(world.transport) == before
+        world.finish()
+        world.close()
+
+    def test_withoutTheSystem(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the system does not tell, it is what the socket takes."""
+        monkeypatch.setattr("twisted_crossws.ws.transport.ioctl", None)
+        tcp = MemoryTCP(Protocol())
+        tcp.transport.write(b"x" * 200_000)
+        tcp.read(1)
+        before = progress(tcp.transport)
+        tcp.transport.write(b"x" * 200_000)
+        assert progress(tcp.transport) == before
+        tcp.read(1)
+        assert progress(tcp.transport) != before
+
+
+class TestOffer:
+    @pytest.mark.parametrize("isDirect", [False, True])
+    def test_room(self, isDirect: bool) -> None:
+        """The socket takes what it can, at once, and the rest when it is its turn; all of it in order."""
+        world = World(isDirect=isDirect)
+        world.write(3_000_000)
+        offer(world.transport)
+        waiting = unsentBytes(world.transport)
+        assert waiting is not None and 0 < waiting < 2_800_000
+        offer(world.transport)
+        assert unsentBytes(world.transport) == waiting
+        world.write(1000)
+        world.finish()
+        assert world.came == bytes(islice(cycle(bytes(range(1, 252))), 3_001_000))
+        world.close()
+
+    @pytest.mark.parametrize("isDirect", [False, True])
+    def test_enough(self, isDirect: bool) -> None:
+        """It takes all if it can, and a producer goes on."""
+        world = World(isDirect=isDirect)
+        world.push()
+        world.write(70_000)
+        offer(world.transport)
+        assert unsentBytes(world.transport) == 0 and world.asked == ["pause", "resume"]
+        world.finish()
+        assert len(world.came) == 70_000
+        world.close()
+
+    @pytest.mark.parametrize("isDirect", [False, True])
+    def test_gone(self, isDirect: bool) -> None:
+        """If the other side is gone, the reactor finds out."""
+        world = World(isDirect=isDirect)
+        world.write(3_000_000)
+        world.turn()
+        world.peerLeaves()
+        offer(world.transport)
+        assert world.journal == []
+        world.turn()
+        assert world.journal == [("lost", "ConnectionLost")]
+        world.close()
+
+    def test_nothing(self) -> None:
+        """There may be nothing to take."""
+        world = World(isDirect=False)
+        offer(world.transport)
+        world.finish()
+        world.close()
+
+
 @pytest.mark.parametrize("transport", [StringTransport(), None, object()])
 def test_unknown(transport: object) -> None:
     """Of a transport that is none of Twisted's own it cannot be told."""
     assert unsentBytes(transport) is None
+    assert progress(transport) is None
+    offer(transport)

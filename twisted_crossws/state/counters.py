@@ -29,7 +29,7 @@ MEANINGS = {
     "requests_timed_out": "of these, those that were not answered in time",
     "answers_late": "answers of clients that nobody waits for any more, or never did, dropped",
     "clients_silent": "clients cut: no answer to a ping",
-    "clients_slow": "clients cut: they do not read what is sent to them",
+    "clients_slow": "clients closed with 4008: too much waited for them, or they took nothing of it for too long",
     "clients_flooding": "clients closed with 1008: too many frames each second, or fragments",
     "clients_oversized": "clients closed with 1009: a frame or message was too big",
     "clients_faulty": "clients closed with 1002 or 1007: they broke the protocol",

@@ -23,14 +23,16 @@ from twisted_crossws.wire.rfc6455 import Prepared, textFrame
 from twisted_crossws.wire.text import closeReason
 from twisted_crossws.ws.agreed import AgreedHandshake
 from twisted_crossws.ws.ascii import AsciiFirst
+from twisted_crossws.ws.backlogs import Backlogs
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
-from twisted_crossws.ws.transport import isBehind, unsentBytes
+from twisted_crossws.ws.transport import isBehind, progress, unsentBytes
 from twisted_crossws.ws.whole import OPEN, WholeFrames
 
 _log = Logger()
 
-#: Seconds that a client has to answer a close frame. A browser on a slow line needs one.
+#: Seconds that a client has to answer a close frame, after it has taken what was sent before. A browser on a slow line
+#: needs one.
 CLOSE_TIMEOUT = 3.0
 
 _PING = b"\x89\x00"
@@ -50,7 +52,7 @@ class _Quiet:
 class ServerProtocol(WebSocketServerProtocol):
     """
     One client. It is the L{Channel<twisted_crossws.state.seams.Channel>} of its socket, watches as a push producer
-    how much waits to be sent, and is what L{Pings} watch.
+    how much waits to be sent, and is what L{Pings} and L{Backlogs} watch.
     """
 
     factory: ServerFactory
@@ -58,6 +60,8 @@ class ServerProtocol(WebSocketServerProtocol):
 
     #: The gateway's.
     messageReceived: Callable[[Any, bytes], bytes | None]
+    #: L{Backlogs}.
+    bound: float
 
     admitted: Admitted | None = None
     socket: Any = None
@@ -66,7 +70,8 @@ class ServerProtocol(WebSocketServerProtocol):
     _isReading = False
     _early = b""
     _isPaused = False
-    _queued = 0
+    queued = 0
+    _progress: object = None
     _fragments = 0
     _afterFault: int | None = None
     _why: str | None = None
@@ -136,6 +141,7 @@ class ServerProtocol(WebSocketServerProtocol):
         socket, self.socket = self.socket, None
         if socket is not None:
             self.factory.pings.remove(self)
+            self.factory.backlogs.forget(self)
             code = int(code) if code is not None else CloseCode.NO_CODE
             self.factory.gateway.closed(socket, code, self._why or (reason or "" if wasClean else "connection lost"))
 
@@ -173,8 +179,8 @@ class ServerProtocol(WebSocketServerProtocol):
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         if self._isPaused:
-            self._queued += len(data)
-            if self._queued > self.factory.options.max_queued_bytes and self._isSlow(len(data)):
+            self.queued += len(data)
+            if self.queued > self.bound and not self.factory.backlogs.mayQueue(self, len(data)):
                 return
         self.transport.write(data)
 
@@ -186,6 +192,7 @@ class ServerProtocol(WebSocketServerProtocol):
             self._faultBegins(code or CloseCode.PROTOCOL_ERROR, reason)
         super().sendCloseFrame(code, reasonUtf8, isReply)
         if self._closing is None:
+            self._progress = progress(self.transport)
             self._closing = self.factory.clock.callLater(CLOSE_TIMEOUT, self._closeTimedOut)
 
     def dropConnection(self, abort: bool = False) -> None:
@@ -228,20 +235,36 @@ class ServerProtocol(WebSocketServerProtocol):
 
     def ping(self) -> None:
         if self.state == OPEN:
+            if self._isPaused:
+                self._progress = progress(self.transport)
             self.sendData(_PING)
 
     def silent(self) -> None:
+        if self._isPaused and self._hasProgressed():
+            return  # The ping waits behind what it is still taking.
         self.factory.counters["clients_silent"] += 1
         self.abort("no answer to a ping")
 
     # IPushProducer
 
     def pauseProducing(self) -> None:
-        self._isPaused = True
+        # Twisted says it again at each write.
+        if not self._isPaused:
+            self._isPaused = True
+            self.queued = unsentBytes(self.transport) or 0
+            if self.queued > self.bound:
+                self.factory.backlogs.filled(self)
 
     def resumeProducing(self) -> None:
         self._isPaused = False
-        self._queued = 0
+        self.queued = 0
+        self.factory.backlogs.forget(self)
+
+    # Backlogged
+
+    def closeSlow(self) -> None:
+        self._why = self._why or "too slow"
+        self.close(CloseCode.TOO_SLOW, "too slow")
 
     def stopProducing(self) -> None:
         """The transport is gone; L{onClose} says so."""
@@ -258,20 +281,17 @@ class ServerProtocol(WebSocketServerProtocol):
         self._afterFault = self.factory.options.max_message_size
         self.factory.gateway.faultDetected(self.socket, code, reason)
 
-    def _isSlow(self, size: int) -> bool:
-        """Whether more is queued than may be: only then what really waits is asked for, since that is less usual."""
-        unsent = unsentBytes(self.transport)
-        if unsent is not None:
-            self._queued = unsent + size
-            if unsent <= self.factory.options.max_queued_bytes:
-                return False
-        self.factory.counters["clients_slow"] += 1
-        self.abort("it does not read what is sent to it")
-        return True
-
     def _closeTimedOut(self) -> None:
         self._closing = None
-        self.abort("no answer to a close frame")
+        if self._hasProgressed():
+            self._closing = self.factory.clock.callLater(CLOSE_TIMEOUT, self._closeTimedOut)
+        else:
+            self.abort("no answer to a close frame")
+
+    def _hasProgressed(self) -> bool:
+        """Whether the client took something of what waits for it, since this was asked last, or noted."""
+        before, self._progress = self._progress, progress(self.transport)
+        return self._progress != before
 
 
 class FastServerProtocol(AgreedHandshake, WholeFrames, ServerProtocol):
@@ -296,6 +316,7 @@ class ServerFactory(WebSocketServerFactory):
         self.clock = clock
         self.counters = counters
         self.pings = Pings(clock, options.ping_interval)
+        self.backlogs = Backlogs(clock, options, counters)
         # All timers are ours, on the given clock: Autobahn's run on a clock of its own, and up to a second early.
         self.setProtocolOptions(
             versions=[13],
@@ -348,6 +369,7 @@ def _withOptions(factory: ServerFactory) -> type[ServerProtocol]:
     ours = {
         "CONFIG_ATTRS": (),
         "messageReceived": staticmethod(factory.gateway.messageReceived),
+        "bound": factory.options.max_queued_bytes,
     }
     base = FastServerProtocol if factory.options.fast_path else ServerProtocol
     return type("BoundServerProtocol", (base,), {**options, **ours})

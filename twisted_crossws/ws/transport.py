@@ -4,9 +4,16 @@ What a transport is asked beyond Twisted's interfaces.
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+
+try:
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+except ImportError:  # pragma: no cover: not a Unix system
+    ioctl = None  # type: ignore[assignment]
 
 
 def unsentBytes(transport: Any) -> int | None:
@@ -34,6 +41,42 @@ def isBehind(transport: Any) -> bool:
         return len(lowest.dataBuffer) > lowest.offset
     told = getattr(lowest, "isBehind", None)
     return told is not None and bool(told())
+
+
+def progress(transport: Any) -> object:
+    """
+    What changes when the other side takes something of what waits for it, and, nearly always, only then. C{None} where
+    that cannot be told.
+
+    That are the bytes which the socket was offered and did not take (what is written meanwhile is added when it takes
+    something, and not before), and those which the system has taken and the other side's has not. The latter change in
+    small steps; the former only whenever a third of the system's buffer has become free, which can be megabytes.
+    """
+    lowest = _lowest(transport)
+    if not isinstance(lowest, FileDescriptor):
+        return None
+    return len(lowest.dataBuffer) - lowest.offset, _unacknowledged(lowest)
+
+
+def offer(transport: Any) -> None:
+    """
+    Let the socket under a transport take what it can of what waits, as the reactor does when it is its turn. What goes
+    wrong with that is left to the reactor, to which it happens again.
+    """
+    lowest = _lowest(transport)
+    if isinstance(lowest, FileDescriptor):
+        before: object = None
+        while before != (before := unsentBytes(lowest)) and before and lowest.connected:
+            lowest.doWrite()
+
+
+def _unacknowledged(transport: Any) -> int:
+    """Bytes that the system still keeps, as the other side's has not taken them; 0 where it does not say."""
+    try:
+        found = ioctl(transport.fileno(), TIOCOUTQ, b"\0\0\0\0")
+    except (OSError, TypeError, ValueError):
+        return 0
+    return int(struct.unpack("i", found)[0])
 
 
 def _lowest(transport: Any) -> Any:

@@ -124,6 +124,8 @@ class WholeFrames:
                     if waiting > MAX_WAITING:
                         waiting = 0
                         self._sendAnswers(answers)
+                        if self.state != OPEN:
+                            break
         finally:
             self._isReading = False
             self._answers = None
