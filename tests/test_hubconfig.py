@@ -22,7 +22,7 @@ def seats(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of all places of hubs that are asked for; they are in memory."""
     machine, paths = Machine(), list[str]()
 
-    def seat(path: str, reactor: Any) -> Any:
+    def seat(path: str, reactor: Any, *, makesFolder: bool) -> Any:
         paths.append(path)
         return machine.place.seat()
 

@@ -193,7 +193,7 @@ def busOf(config: BusConfig, hub: str) -> IBus:
     @raise ValueError: a URL of a Redis is faulty, or two are of one server; or the path of the hub is too long.
     """
     if config.type == "hub":
-        local: IBus = hubBus(hub, maxQueuedBytes=config.hub.max_queued_bytes)
+        local: IBus = hubBus(hub, makesFolder=not config.hub.path, maxQueuedBytes=config.hub.max_queued_bytes)
         return local
     if config.type == "redis":
         redis = config.redis

@@ -106,6 +106,12 @@ class FakeSeat:
     def isMine(self) -> bool:
         return self._lock is not None and self._lock is self._place.lock
 
+    def restore(self) -> bool:
+        if self._lock is None or self._place.lock is not None:
+            return False
+        self._lock = self._place.lock = object()
+        return True
+
     def listen(self, factory: IProtocolFactory) -> None:
         self._place.check()
         assert self.isMine()

@@ -26,6 +26,7 @@ Seats = Callable[[], Seat]
 def hubBus(
     path: str,
     *,
+    makesFolder: bool = False,
     maxQueuedBytes: int = MAX_QUEUED,
     pingInterval: float = 1.0,
     pingTimeout: float = 2.0,
@@ -38,8 +39,9 @@ def hubBus(
     """
     A bus for nodes of any number of processes of one machine and one user.
 
-    @param path: of the hub's Unix socket, the same for all. Its folder must be there, and should belong to this user
-        alone. C{PATH.lock} is made beside it.
+    @param path: of the hub's Unix socket, the same for all. Its folder should belong to this user alone. C{PATH.lock}
+        is made beside it. Files, or the folder, that somebody removes meanwhile are made again.
+    @param makesFolder: the folder need not be there, and is made for this user alone.
     @param maxQueuedBytes: that wait for a process that does not read, while the hub is in this process; beyond that it
         is cut off, and comes back with a gap.
     @param pingInterval: seconds between two pings.
@@ -61,7 +63,7 @@ def hubBus(
     def onPath() -> Seat:
         from twisted.internet import reactor
 
-        return UnixSeat(absolute, reactor)
+        return UnixSeat(absolute, reactor, makesFolder=makesFolder)
 
     return HubBus(
         onPath if seats is None else seats,

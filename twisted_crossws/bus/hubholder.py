@@ -142,6 +142,9 @@ class HubHolder:
     def _isMine(self) -> bool:
         if self._seat.isMine():
             return True
+        if self._seat.restore():
+            _log.warn("{hub}: somebody has removed the files of this hub, which are made again", hub=self._seat.shown)
+            return True
         hub, self._hub = self._hub, None
         if hub is not None:
             if self._next is not None:
@@ -188,12 +191,14 @@ class HubKeeper:
         path: str,
         *,
         maxQueuedBytes: int = MAX_QUEUED,
+        makesFolder: bool = False,
         clock: IReactorTime | None = None,
         seat: Seat | None = None,
     ) -> None:
         """
         @param path: of the hub's Unix socket.
         @param maxQueuedBytes: that wait for a process that does not read.
+        @param makesFolder: the folder of the socket is made if it is missing.
         @param clock: by default the reactor.
         @param seat: by default the one that the path names.
         @raise ValueError: the path cannot be that of a Unix socket.
@@ -204,7 +209,7 @@ class HubKeeper:
 
         self.counters = Counters()
         self._clock = steady(IReactorTime(reactor) if clock is None else clock)
-        self._seat = UnixSeat(path, reactor) if seat is None else seat
+        self._seat = UnixSeat(path, reactor, makesFolder=makesFolder) if seat is None else seat
         self._holder = HubHolder(self._seat, self._clock, self.counters, maxQueuedBytes)
         self._next: IDelayedCall | None = None
         self._fault = ""

@@ -51,6 +51,13 @@ class Seat(Protocol):
     def isMine(self) -> bool:
         """Whether it still is this process's own. Asked often."""
 
+    def restore(self) -> bool:
+        """
+        Make again what somebody has removed, while this process has it.
+
+        @return: whether it is this process's own again; C{False} if another one was quicker, or it cannot be.
+        """
+
     def listen(self, factory: IProtocolFactory) -> None:
         """
         Be found here. Only while it is this process's own.

@@ -7,6 +7,9 @@ socket file is replaced by who has the lock, and by nobody else.
 A process that is frozen keeps its lock, and nobody can take that from it. So if a hub does not answer, the file itself
 is taken away, and another one is locked in its place. A hub looks again and again whether the file that it has locked
 is still the one that lies there (L{UnixSeat.isMine}), and serves nobody once it is not.
+
+Files, or their folder, that somebody has removed (a logout, a cleaner of temporary files) are made again by the hub:
+who is connected notices nothing. So that this cannot be taken for a deposing, both hold a lock on the folder meanwhile.
 """
 
 from __future__ import annotations
@@ -28,12 +31,15 @@ from twisted.internet.tcp import Port as TcpPort
 from twisted.internet.unix import Port as UnixPort
 
 from twisted_crossws.bus.hubseat import SeatFault, Unanswered, Vacant
+from twisted_crossws.runfolder import makeRunFolder
 
 #: Bytes of the longest path that a Unix socket can have.
 MAX_PATH = 107
 
 #: Connections that wait to be accepted. All processes of a machine may come at once.
 BACKLOG = 1024
+
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def checkPath(path: str) -> str:
@@ -57,12 +63,14 @@ class UnixSeat:
     The place that a path names.
     """
 
-    def __init__(self, path: str, reactor: Any) -> None:
+    def __init__(self, path: str, reactor: Any, *, makesFolder: bool = False) -> None:
         """
         @param reactor: for sockets.
+        @param makesFolder: the folder is made if it is missing; without it only a folder that was there once is.
         @raise ValueError: the path cannot be that of a Unix socket.
         """
         self._path = checkPath(path)
+        self._makesFolder = makesFolder
         self.shown = f"hub:{self._path}"
         self._lockPath = f"{self._path}.lock"
         self._reactor = reactor
@@ -93,6 +101,29 @@ class UnixSeat:
     def holder(self) -> tuple[int, int] | None:
         return _identityOf(self._lockPath)
 
+    def restore(self) -> bool:
+        if self._lock is None:
+            return False
+        try:
+            folder = self._openFolder()
+        except SeatFault:
+            return False
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.holder() is None:
+                self._lockAgain(self._lock)
+            if _identity(os.fstat(self._lock)) != self.holder():
+                return False
+            if self._port is not None and not self.isMine():
+                port = self._port
+                self.listen(self._factory)
+                port.stopListening()
+            return True
+        except (OSError, SeatFault):
+            return False
+        finally:
+            os.close(folder)
+
     def depose(self, holder: object) -> bool:
         folder = self._openFolder()
         try:
@@ -119,6 +150,7 @@ class UnixSeat:
         return self._socket is None or _identityOf(self._path) == self._socket
 
     def listen(self, factory: IProtocolFactory) -> None:
+        self._factory = factory
         try:
             self._removeStale()
             self._port = _listening(self._path, factory, self._reactor)
@@ -142,6 +174,7 @@ class UnixSeat:
     def connect(self, protocol: IProtocol) -> None:
         try:
             connection = _connected(self._path)
+            self._makesFolder = True
         except (FileNotFoundError, ConnectionRefusedError):
             self._checkSocket()
             raise Vacant from None
@@ -152,12 +185,32 @@ class UnixSeat:
         protocol.makeConnection(_UnixConnection(connection, protocol, self._reactor))
 
     def _openLock(self) -> int:
+        self._makeFolder()
         try:
-            return os.open(self._lockPath, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            lock = os.open(self._lockPath, _LOCK_FILE, 0o600)
         except OSError as fault:
             raise self._fault(fault) from None
+        self._makesFolder = True
+        return lock
+
+    def _lockAgain(self, former: int) -> None:
+        """
+        @raise FileExistsError: somebody else was quicker.
+        """
+        self._lock = lock = os.open(self._lockPath, _LOCK_FILE | os.O_EXCL, 0o600)
+        os.close(former)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _makeFolder(self) -> None:
+        folder = os.path.dirname(self._path)
+        if self._makesFolder and not os.path.isdir(folder):
+            try:
+                makeRunFolder(folder)
+            except ValueError as fault:
+                raise SeatFault(str(fault).rstrip(".")) from None
 
     def _openFolder(self) -> int:
+        self._makeFolder()
         try:
             return os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as fault:
@@ -175,7 +228,8 @@ class UnixSeat:
         try:
             isSocket = stat.S_ISSOCK(os.lstat(self._path).st_mode)
         except OSError as fault:
-            if isinstance(fault, FileNotFoundError) and os.path.isdir(os.path.dirname(self._path)):
+            isFolder = self._makesFolder or os.path.isdir(os.path.dirname(self._path))
+            if isinstance(fault, FileNotFoundError) and isFolder:
                 return
             raise self._fault(fault) from None
         if not isSocket:

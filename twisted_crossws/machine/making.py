@@ -63,7 +63,7 @@ def makeMaster(
     bus = servers[0].config.bus
     if bus.type == "hub":
         path = hubPath(plan.path, plan.runFolder, bus.hub.path)
-        HubService(path, bus.hub.max_queued_bytes).setServiceParent(master)
+        HubService(path, bus.hub.max_queued_bytes, makesFolder=not bus.hub.path).setServiceParent(master)
     return master
 
 
@@ -72,11 +72,11 @@ class HubService(Service):
     The hub of all processes, as long as no other process had to take its place.
     """
 
-    def __init__(self, path: str, maxQueuedBytes: int) -> None:
+    def __init__(self, path: str, maxQueuedBytes: int, *, makesFolder: bool = False) -> None:
         """
         @raise ValueError: no socket can be at that path.
         """
-        self._keeper = HubKeeper(path, maxQueuedBytes=maxQueuedBytes)
+        self._keeper = HubKeeper(path, maxQueuedBytes=maxQueuedBytes, makesFolder=makesFolder)
 
     def startService(self) -> None:
         super().startService()
