@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -22,16 +22,15 @@ from twisted.python.failure import Failure
 from twisted_crossws.machine.children import letGo
 from twisted_crossws.machine.control import (
     MASTER_SOCKET,
-    ControlFactory,
     Give,
     Offer,
     Ready,
     Refused,
     Register,
     connect,
-    listen,
 )
 from twisted_crossws.machine.controlled import Controlled
+from twisted_crossws.machine.keptsocket import KeptSocket
 from twisted_crossws.machine.nodeorders import NodeOrders
 from twisted_crossws.node import Node
 
@@ -79,7 +78,8 @@ class Agent(Service):
         self._folder = folder
         self._reactor = reactor
         self._isChild = UNDER_MASTER in environment
-        self._listening: Any = None
+        path = socketOf(folder, node.serverName)
+        self._socket = KeptSocket(path, lambda: Controlled(self.orders), reactor)
         self._connecting: Deferred[Any] | None = None
         self._master: _MasterLink | None = None
         self._timer: IDelayedCall | None = None
@@ -90,8 +90,7 @@ class Agent(Service):
     def startService(self) -> None:
         super().startService()
         try:
-            path = socketOf(self._folder, self.node.serverName)
-            self._listening = listen(self._reactor, path, ControlFactory(lambda: Controlled(self.orders)))
+            self._socket.open()
         except (Refused, OSError) as fault:
             _log.warn("{server} cannot be commanded: {fault}", server=self.node.serverName, fault=fault)
         self._look()
@@ -108,7 +107,7 @@ class Agent(Service):
             self._master.close()
         if self.ports is not None:
             self.ports.close()
-        return maybeDeferred(self._listening.stopListening) if self._listening is not None else maybeDeferred(int)
+        return self._socket.close()
 
     def masterLost(self) -> None:
         """The connection to the master has ended."""

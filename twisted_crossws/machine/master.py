@@ -19,17 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.machine.agent import socketOf
-from twisted_crossws.machine.control import (
-    MASTER_SOCKET,
-    ControlFactory,
-    Ready,
-    Refused,
-    Register,
-    isAnswered,
-    listen,
-    locked,
-)
+from twisted_crossws.machine.control import MASTER_SOCKET, Ready, Refused, Register, isAnswered
 from twisted_crossws.machine.controlled import Controlled, OnProgress
+from twisted_crossws.machine.keptsocket import KeptSocket
 from twisted_crossws.machine.masterorders import MasterOrders
 from twisted_crossws.machine.rows import Row
 from twisted_crossws.machine.server import Server
@@ -64,19 +56,15 @@ class Master(MultiService):
         self.reread = reread
         self.isLeaving = False
         self._orders = MasterOrders(self)
-        self._listening: Any = None
-        self._lock: int | None = None
+        path = os.path.join(folder, MASTER_SOCKET)
+        says = f"Another master of this file is running; crossws-ctl commands it (its socket is {path})."
+        self._socket = KeptSocket(path, lambda: _FromOutside(self), reactor, takenBy=says)
 
     def startService(self) -> None:
         """
         @raise Refused: another master is at work here.
         """
-        path = os.path.join(self.folder, MASTER_SOCKET)
-        # Two that start at the same moment would each find that nobody answers.
-        self._lock = locked(f"{path}.lock")
-        if self._lock is None:
-            raise Refused(f"Another master of this file is running; crossws-ctl commands it (its socket is {path}).")
-        self._listening = listen(self.reactor, path, ControlFactory(lambda: _FromOutside(self)))
+        self._socket.open()
         super().startService()
         for server in self.servers.values():
             self.begin(server, server.processes)
@@ -94,13 +82,7 @@ class Master(MultiService):
             stopped = DeferredList([self.stopServer(server) for server in self.servers.values()])
 
         def closed(_: object) -> Deferred[Any]:
-            closing = [maybeDeferred(super(Master, self).stopService)]
-            if self._listening is not None:
-                closing.append(maybeDeferred(self._listening.stopListening))
-            if self._lock is not None:
-                os.close(self._lock)
-                self._lock = None
-            return DeferredList(closing)
+            return DeferredList([maybeDeferred(super(Master, self).stopService), self._socket.close()])
 
         return stopped.addCallback(closed)
 
