@@ -63,6 +63,7 @@ from twisted_crossws.errors import (
 )
 from twisted_crossws.interfaces import HealthChange, IBus, IBusLink, IBusReceiver, INodeService
 from twisted_crossws.node import Node
+from twisted_crossws.state.deliver import NoReply
 from twisted_crossws.state.dispatch import Relay
 from twisted_crossws.state.members import ServerInfo
 from twisted_crossws.state.sockets import Socket
@@ -72,6 +73,7 @@ __all__ = [
     # A node, and what its listeners get and give
     "Affected",
     "ClientReplies",
+    "NoReply",
     "Node",
     "Relay",
     "RemoteSocket",

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted_crossws import (
     CallTimeout,
     Node,
+    NoReply,
     NoSuchServer,
     Relay,
     RemoteError,
@@ -225,6 +226,71 @@ class TestSeveralNodes:
         cluster.advance()
         assert cluster["serverA"].counters["replies_late"] == 2
 
+    def test_expectedOfThoseWhoListen(self, cluster: MemoryCluster) -> None:
+        """That a server does not listen, or declines, is no reply: "who has it?" waits for who has it."""
+        cluster["serverA"].servers.on("who", lambda message: NoReply)
+        self.listen(cluster, "serverC")
+        told: list[Reply] = []
+        servers = cluster["serverA"].servers
+        got = results(servers.call("who", expected=1))
+        servers.emit("who", expected=1, onReply=told.append)
+        assert got == []
+        cluster.advance()
+        assert got[0].complete and got[0].byServer == {"serverC": "serverC to serverA"}
+        assert [(reply.ok, reply.sender, reply.remaining) for reply in told] == [
+            (False, "serverA", 1),
+            (False, "serverB", 1),
+            (True, "serverC", 0),
+        ]
+
+    def test_expectedFailure(self, cluster: MemoryCluster, logged: list[Any]) -> None:
+        """A listener that fails has answered."""
+        cluster["serverB"].servers.on("who", lambda message: 1 / 0)
+        got = results(cluster["serverA"].servers.call("who", expected=1))
+        cluster.advance()
+        assert got[0].complete and got[0].errors["serverB"].code == "internal_error"
+        logged.clear()
+
+    def test_expectedOfNames(self, cluster: MemoryCluster) -> None:
+        """Of those that are named nobody else can answer, so the wait ends when they have said that they will not."""
+        self.listen(cluster, "serverA")
+        got = results(cluster["serverA"].servers.call("who", to=["serverB", "serverC"], expected=1))
+        cluster.advance()
+        (replies,) = got
+        assert (replies.complete, replies.byServer, replies.unanswered) == (False, {}, 1)
+        assert {error.code for error in replies.errors.values()} == {"no_listener"}
+
+    def test_expectedAndLost(self, cluster: MemoryCluster) -> None:
+        """A server that is lost meanwhile is no reply either: the others may still give it."""
+        answer: Deferred[int] = Deferred()
+        cluster["serverA"].servers.on("who", lambda message: NoReply)
+        for name in ("serverB", "serverC"):
+            cluster[name].servers.on("who", lambda message: answer)
+        got = results(cluster["serverA"].servers.call("who", expected=1, timeout=100.0))
+        cluster.kill("serverB")
+        cluster.advance(10.0)
+        assert got == []
+        answer.callback(7)
+        cluster.advance()
+        assert got[0].complete and got[0].byServer == {"serverC": 7}
+
+    def test_expectedByStrangers(self, cluster: MemoryCluster) -> None:
+        """Where a peer may listen that nobody knows of, it is waited for."""
+        servers = cluster["serverA"].servers
+        told: list[Reply] = []
+        requestId = servers.emit("who", onReply=told.append, expected=1)
+        cluster.advance()
+        servers.received(ServerEvent("_Cs_Cb_", "nodejs", 1, callbackId=requestId, isCallback=True))
+        assert [(reply.ok, reply.sender) for reply in told][-1] == (True, "nodejs")
+        assert len(told) == 4
+
+    def test_declined(self, cluster: MemoryCluster) -> None:
+        """A server whose listeners decline is as one that does not listen."""
+        cluster["serverB"].servers.on("who", lambda message: NoReply)
+        got = results(cluster["serverA"].servers.callOne("who", to="serverB"))
+        cluster.advance()
+        assert isinstance(got[0], RemoteError) and got[0].code == "no_listener"
+
     def test_repliesToOthers(self, cluster: MemoryCluster) -> None:
         """Every server hears every reply; those to what others have asked are not late."""
         self.listen(cluster, "serverB")
@@ -419,6 +485,18 @@ class TestKnownNames:
         peer.sendEvent("ask", 21, "7")
         (reply,) = peer.takeFrames()
         assert isinstance(reply, ErrorReply) and reply.code == "no_such_server"
+
+    def test_nobodyLeft(self, nodes: list[Node], clock: Clock) -> None:
+        """A wait for C{expected} replies ends when all have said that they do not listen, or too few listen."""
+        early = results(nodes[0].servers.call("who", expected=1))
+        clock.advance(0)
+        clock.advance(0)
+        assert not early[0].complete and (early[0].unanswered, early[0].missing) == (1, frozenset())
+        nodes[1].servers.on("who", lambda message: message.sender)
+        few = results(nodes[0].servers.call("who", expected=6))
+        clock.advance(0)
+        clock.advance(0)
+        assert (few[0].complete, few[0].byServer, few[0].unanswered) == (False, {"serverB": "serverA"}, 5)
 
 
 class TestRelay:

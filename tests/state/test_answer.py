@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from tests.clientfakes import Rig
+from twisted_crossws import NoReply
 from twisted_crossws.errors import ReplyError
 
 
@@ -68,6 +69,14 @@ class TestAnswer:
         assert ask(rig, server) == [{"ackId": "a-1", "payload": None}]
         rig.client.on("ask", lambda payload: None)
         assert ask(rig, server, ackId="a-2")[-1] == {"ackId": "a-2", "payload": None}
+
+    def test_declined(self) -> None:
+        """Where every listener declines to answer, the server is told so."""
+        rig = Rig()
+        server = rig.connected()
+        rig.client.on("ask", lambda payload: NoReply)
+        message = "No listener of this event gives a reply."
+        assert ask(rig, server) == [{"ackId": "a-1", "error": {"code": "declined", "message": message}}]
 
     def test_failure(self, logged: list[Any]) -> None:
         """A listener that fails is an error without its text, and is logged; unless another one has a result."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_crossws.state.deliver import Gathering, call, notify
+from twisted_crossws.state.deliver import Gathering, NoReply, call, notify
 
 case = SynchronousTestCase()
 
@@ -132,6 +132,9 @@ class Recording(Gathering):
     def answered(self, value: Any) -> None:
         self.told.append(("answered", value))
 
+    def declined(self) -> None:
+        self.told.append(("declined",))
+
     def failed(self, failure: Failure) -> None:
         self.told.append(("failed", str(failure.value)))
 
@@ -150,8 +153,31 @@ def gathered(*listeners: Callable[..., Any]) -> list[tuple[Any, ...]]:
 
 class TestGathering:
     def test_nobody(self) -> None:
-        """Without listeners the answer is None."""
-        assert gathered() == [("answered", None), ("finished",)]
+        """Without listeners there is no answer."""
+        assert gathered() == [("declined",), ("finished",)]
+
+    def test_declined(self) -> None:
+        """If all decline, there is none, and not before the last one has done so."""
+        waiting: Deferred[Any] = Deferred()
+        told = gathered(lambda: waiting, lambda: NoReply)
+        assert told == []
+        waiting.callback(NoReply)
+        assert told == [("declined",), ("finished",)]
+
+    @pytest.mark.parametrize("others", [[lambda: 1], [lambda: NoReply, lambda: succeed(1)]])
+    def test_declinedByOne(self, others: list[Callable[..., Any]]) -> None:
+        """One that declines leaves the answer to the others."""
+        assert gathered(lambda: NoReply, *others) == [("answered", 1), ("finished",)]
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_declinedBesideNone(self, first: bool) -> None:
+        """One that gives None has listened, so that is the answer."""
+        told = gathered(*(lambda: None, lambda: NoReply)[:: 1 if first else -1])
+        assert told == [("answered", None), ("finished",)]
+
+    def test_declinedAfterFailure(self) -> None:
+        """A failure is why there is no answer, whoever declines."""
+        assert gathered(lambda: NoReply, broken)[-2:] == [("failed", "on purpose"), ("finished",)]
 
     def test_arguments(self) -> None:
         """Each listener gets the arguments."""
@@ -256,18 +282,20 @@ class TestGathering:
         with pytest.raises(NotImplementedError):
             Gathering().failed(Failure(Broken()))
         with pytest.raises(NotImplementedError):
+            Gathering().declined()
+        with pytest.raises(NotImplementedError):
             Gathering().listenerFailed(broken, Failure(Broken()))
         Gathering().finished()
 
 
 #: What a listener comes to, and whether at once or when its turn comes.
-outcomes = st.tuples(st.booleans(), st.none() | st.integers(0, 9) | st.just("fails"))
+outcomes = st.tuples(st.booleans(), st.none() | st.integers(0, 9) | st.just("fails") | st.just(NoReply))
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(outcomes, max_size=5), st.randoms(use_true_random=False))
 def test_oneAnswer(plan: list[tuple[bool, Any]], random: Any) -> None:
-    """Whatever listeners do, and in whatever order they end, there is one answer or one failure, and one end."""
+    """Whatever listeners do, and in whatever order they end, there is one answer, one failure or none, and one end."""
     waits: list[tuple[Deferred[Any], Any]] = []
 
     def listenerFor(late: bool, outcome: Any) -> Callable[[], Any]:
@@ -285,13 +313,15 @@ def test_oneAnswer(plan: list[tuple[bool, Any]], random: Any) -> None:
     for waiting, outcome in waits:
         assert ("finished",) not in told
         waiting.errback(Broken("on purpose")) if outcome == "fails" else waiting.callback(outcome)
-    results = [outcome for outcome in inTime if outcome not in (None, "fails")]
-    verdicts = [entry for entry in told if entry[0] in ("answered", "failed")]
+    results = [outcome for outcome in inTime if outcome not in (None, NoReply, "fails")]
+    verdicts = [entry for entry in told if entry[0] in ("answered", "failed", "declined")]
     if results:
         assert verdicts == [("answered", results[0])]
     elif "fails" in inTime:
         assert verdicts == [("failed", "on purpose")]
-    else:
+    elif None in inTime:
         assert verdicts == [("answered", None)]
+    else:
+        assert verdicts == [("declined",)]
     assert [entry[0] for entry in told].count("listenerFailed") == inTime.count("fails")
     assert [at for at, entry in enumerate(told) if entry == ("finished",)] == [len(told) - 1]

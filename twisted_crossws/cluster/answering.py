@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted_crossws.errors import ReplyError
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.deliver import Gathering
-from twisted_crossws.state.dispatch import errorOf
+from twisted_crossws.state.dispatch import errorOf, noListener
 from twisted_crossws.wire.text import shown
 
 _log = Logger()
@@ -67,11 +67,11 @@ class Answering(Gathering):
         return self._working > 0 and self._message.requestId is not None
 
     def run(self, listeners: tuple[Callable[..., Any], ...]) -> None:
-        """Call them. With nobody listening, that is the answer."""
+        """Call them. With nobody listening, or if all of them decline, that is the answer."""
         if listeners:
             self.gather(listeners, (self._message,))
         else:
-            self._asker.error("no_listener", f"No listener for the event {shown(self._message.event)}.")
+            self.declined()
 
     def answered(self, value: Any) -> None:
         try:
@@ -83,6 +83,9 @@ class Answering(Gathering):
 
     def failed(self, failure: Failure) -> None:
         self._asker.error(*errorOf(failure))
+
+    def declined(self) -> None:
+        self._asker.error(*noListener(self._message.event))
 
     def listenerFailed(self, listener: Callable[..., Any] | None, failure: Failure) -> None:
         if failure.check(ReplyError):

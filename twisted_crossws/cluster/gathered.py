@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from twisted_crossws.errors import CrossWSError
+from twisted_crossws.errors import CrossWSError, RemoteError
+from twisted_crossws.state.dispatch import NO_LISTENER
 
 
 # Not dataclasses: these are made with every call, and cost a tenth of one.
@@ -61,16 +62,21 @@ class Gathered:
     The state of one call: pure, told of replies and asked what they mean.
     """
 
-    __slots__ = ("_answered", "_countsAll", "_missing", "_open", "_replies", "expected", "requestId")
+    __slots__ = ("_answered", "_countsAll", "_missing", "_open", "_replies", "expected", "hasStrangers", "requestId")
 
-    def __init__(self, requestId: str, targets: Iterable[str], expected: int | None) -> None:
+    def __init__(
+        self, requestId: str, targets: Iterable[str], expected: int | None, hasStrangers: bool = False
+    ) -> None:
         """
         @param targets: the names that are asked, as far as they are known.
-        @param expected: how many replies end the wait, whoever they are from; C{None}: one from each target.
+        @param expected: how many replies of servers that listen end the wait, whoever they are from; C{None}: one from
+            each target, be it that it does not listen.
+        @param hasStrangers: others may be asked that nobody knows of, such as Node.js peers.
         """
         self.requestId = requestId
         self._open = set(targets)
         self._countsAll = expected is not None
+        self.hasStrangers = hasStrangers
         self.expected = len(self._open) if expected is None else expected
         self._replies = Replies()
         self._answered = 0
@@ -86,8 +92,8 @@ class Gathered:
 
     @property
     def isDone(self) -> bool:
-        """Whether nothing more is waited for."""
-        return self._answered >= self.expected
+        """Whether nothing more is waited for, or nobody is left who could answer."""
+        return self._answered >= self.expected or (self._countsAll and not self._open and not self.hasStrangers)
 
     @property
     def missing(self) -> frozenset[str]:
@@ -106,16 +112,20 @@ class Gathered:
 
     def failed(self, sender: str, error: CrossWSError) -> None:
         """An error is the reply."""
-        self._count(sender)
+        if self._countsAll and isinstance(error, RemoteError) and error.code == NO_LISTENER:
+            self._open.discard(sender)
+        else:
+            self._count(sender)
         self._replies.errors[sender] = error
 
     def unreachable(self, name: str, error: CrossWSError) -> None:
         """No reply will come from this one: it is not waited for any more, and stays missing."""
-        self.expected -= 1
         self._open.discard(name)
         self._missing |= {name}
         self._replies.errors[name] = error
-        self._replies.unanswered += 1
+        if not self._countsAll:
+            self.expected -= 1
+            self._replies.unanswered += 1
 
     def told(self, sender: str | None, payload: Any = None, error: CrossWSError | None = None) -> Reply:
         """

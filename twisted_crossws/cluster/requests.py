@@ -83,18 +83,20 @@ class Requests:
         timeout: float,
         onReply: OnReply | None,
         replyElsewhere: bool = False,
+        hasStrangers: bool = False,
     ) -> Waiting:
         """
         @param targets: who is asked, as far as that is known.
-        @param expected: how many replies end the wait; C{None}: as many as there are targets.
+        @param expected: how many replies of those who listen end the wait; C{None}: one from each of the targets.
         @param timeout: seconds.
+        @param hasStrangers: others may be asked that nobody knows of.
         @param replyElsewhere: the reply may go past this server, so that its absence is nothing to count.
         """
         self._lastId += 1
         requestId = f"{self._idPrefix}{self._lastId}"
         waiting = self._waiting[requestId] = Waiting(
             requestId,
-            Gathered(requestId, targets, expected),
+            Gathered(requestId, targets, expected, hasStrangers),
             Deferred(lambda _: self._cancelled(requestId)),
             event,
             timeout,
@@ -137,8 +139,11 @@ class Requests:
     def notCarried(self, requestId: str, own: str, error: CrossWSError) -> None:
         """The question did not leave this server: from nobody else a reply will come."""
         waiting = self._waiting.get(requestId)
-        for name in waiting.gathered.others(own) if waiting is not None else ():
-            self.unreachable(requestId, name, error)
+        if waiting is not None:
+            waiting.gathered.hasStrangers = False
+            for name in waiting.gathered.others(own):
+                self.unreachable(requestId, name, error)
+            self.settle(requestId)
 
     def settle(self, requestId: str) -> None:
         """End the call if nothing is waited for: also one that had nobody to ask."""

@@ -23,7 +23,9 @@ from twisted_crossws.errors import BusUnavailable, CallTimeout, CrossWSError, No
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.listeners import Listener, Listeners, checkEvent
 from twisted_crossws.state.members import ServerInfo
+from twisted_crossws.state.unheard import Unheard
 from twisted_crossws.wire.packets import Bridge, ReplyTo, ServerEvent
+from twisted_crossws.wire.text import shown
 from twisted_crossws.wire.topics import Topics
 
 #: Seconds that a call waits by default.
@@ -58,6 +60,7 @@ class Servers(Listeners):
         self._clock = clock
         self._counters = counters
         self._requests = Requests(clock, counters, f"{outbox.serverName[-6:]}-{incarnation}-")
+        self._unheard = Unheard(outbox.serverName, "servers", self)
         # Weakly: what a listener never answers, and has forgotten, need not be remembered here.
         self._answering: WeakSet[Answering] = WeakSet()
         self._ownListeners: dict[str, tuple[Listener, ...]] = {}
@@ -113,7 +116,8 @@ class Servers(Listeners):
         @param to: a name, or several; empty means every server.
         @param onReply: called with a L{Reply<twisted_crossws.cluster.gathered.Reply>} for each reply, and once more if
             time runs out; without it no reply is wanted. This node's own reply comes before C{emit} returns.
-        @param expected: how many replies end the wait; by default as many as servers are asked.
+        @param expected: how many replies of servers that listen end the wait; it also ends when nobody is left who
+            could give one. By default each server that is asked is waited for, and that it does not listen is a reply.
         @param timeout: seconds.
         @param exceptSelf: this node is not asked.
         @return: the id of the request, for L{cancel}, if replies are wanted.
@@ -231,7 +235,10 @@ class Servers(Listeners):
         targets = _targets(event, to)
         own = self._outbox.serverName
         asked = [name for name in targets or sorted(self.names()) if not (exceptSelf and name == own)]
-        waiting = self._requests.begin(event, asked, expected, timeout, onReply, replyTo is not None)
+        known = self._outbox.serverNames()
+        # Where the bus knows everyone, and where names are given, nobody else can answer.
+        hasStrangers = known is None and not targets
+        waiting = self._requests.begin(event, asked, expected, timeout, onReply, replyTo is not None, hasStrangers)
         deadline = (self._clock.seconds() + timeout) * 1000
         message = ServerEvent(
             event, own, payload, targets, callbackId=waiting.requestId, replyTo=replyTo, deadline=deadline
@@ -241,7 +248,6 @@ class Servers(Listeners):
         except BaseException:
             self._requests.forget(waiting.requestId)
             raise
-        known = self._outbox.serverNames()
         for name in asked:
             if (fault := self._faultOf(name, known)) is not None:
                 self._requests.unreachable(waiting.requestId, name, fault)
@@ -293,7 +299,10 @@ class Servers(Listeners):
     def _serve(self, message: ServerEvent, payload: Any, asker: Asker) -> None:
         asked = ServerMessage(message.event, payload, message.senderServer, message.callbackId)
         answering = Answering(asked, asker, self._counters)
-        answering.run(self._ownListeners.get(message.event) or self.take(message.event))
+        listeners = self._ownListeners.get(message.event) or self.take(message.event)
+        if not listeners:
+            self._unheard.tell(message.event, shown(message.senderServer))
+        answering.run(listeners)
         if answering.isOpen:
             self._answering.add(answering)
 

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.errors import ReplyError
 from twisted_crossws.state.connection import Connection
-from twisted_crossws.state.deliver import Gathering
+from twisted_crossws.state.deliver import DECLINED, Gathering
 from twisted_crossws.wire.frames import Request, encodeAnswer, encodeErrorAnswer
 
 #: Called with the listener that failed, or C{None} where what it returned cannot be sent, and the failure.
@@ -24,8 +24,9 @@ _FAILED = ("internal_error", "The client failed to handle this event.")
 class RequestAnswer(Gathering):
     """
     The answer to one request: the first result of a listener that is not C{None}; C{null} if there is none; an error if
-    a listener failed and none gave a result. It goes out on the connection that the request came by, or not at all: to
-    the server, the next connection is another client.
+    a listener failed and none gave a result, or if each returned L{NoReply<twisted_crossws.state.deliver.NoReply>}. It
+    goes out on the connection that the request came by, or not at all: to the server, the next connection is another
+    client.
     """
 
     __slots__ = ("_connection", "_onFailure", "_request")
@@ -51,6 +52,9 @@ class RequestAnswer(Gathering):
         fault = failure.value
         code, message = (fault.code, fault.message) if isinstance(fault, ReplyError) else _FAILED
         self._send(encodeErrorAnswer(self._request.ackId, code, message))
+
+    def declined(self) -> None:
+        self._send(encodeErrorAnswer(self._request.ackId, *DECLINED))
 
     def listenerFailed(self, listener: Callable[..., Any], failure: Failure) -> None:
         if not failure.check(ReplyError):

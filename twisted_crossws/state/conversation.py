@@ -178,7 +178,7 @@ class Conversation:
         connection = self._connection
         if isinstance(frame, Request) and connection is not None:
             answer = RequestAnswer(frame, connection, self.listeners.failed)
-            answer.gather(self.listeners.take(frame.event), (frame.payload,))
+            answer.gather(self.listeners.take(frame.event) or (_nobody,), (frame.payload,))
         else:
             self.listeners.fire(frame.event, frame.payload)
 
@@ -225,6 +225,10 @@ class _Pending:
         else:
             self._tell(False)
         return result
+
+
+def _nobody(payload: object) -> None:
+    """Answers where nobody listens."""
 
 
 def _limited(text: bytes) -> bytes:

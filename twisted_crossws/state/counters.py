@@ -17,6 +17,7 @@ MEANINGS = {
     "handshakes_over_limit": "handshakes refused: max_connections, or too many each second, or stopping",
     "events_received": "events from clients",
     "events_without_listener": "of these, those that nobody listens to",
+    "events_declined": "events with a reply wanted whose listeners all declined to give one",
     "events_overloaded": "events dropped: the client has too many unanswered ones",
     "frames_malformed": "texts from clients that are no frame, dropped",
     "listener_failures": "listeners that raised, or whose Deferred failed",

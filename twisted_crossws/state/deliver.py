@@ -6,13 +6,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import CoroutineType
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 #: Called with the listener that failed, and its failure.
 OnFailure = Callable[[Callable[..., Any], Failure], None]
+
+
+class _NoReply:
+    """
+    The type of C{NoReply}. As a listener's result that says: no answer comes from me, as if I did not listen.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NoReply"
+
+
+#: As a listener's result: it declines to answer.
+NoReply: Final = _NoReply()
+
+#: What a caller is told then: code and message.
+DECLINED = ("declined", "No listener of this event gives a reply.")
 
 
 def call(listener: Callable[..., Any], *args: Any) -> Any:
@@ -48,18 +66,21 @@ def _failedLate(failure: Failure, listener: Callable[..., Any], onFailure: OnFai
 
 class Gathering:
     """
-    The one answer of several listeners, of which some may take their time: the first result that is not C{None}.
+    The one answer of several listeners, of which some may take their time: the first result that is neither C{None} nor
+    L{NoReply}.
 
-    A subclass says what is done with it. Exactly one of L{answered} and L{failed} is called, once: with that
-    result as soon as there is one; when all are done, C{answered(None)} if every one gave C{None}, or C{failed}
-    with the first failure if one failed. L{finished} comes last, when no listener is at work any more.
+    A subclass says what is done with it. Exactly one of L{answered}, L{failed} and L{declined} is called, once: with
+    that result as soon as there is one; when all are done, C{failed} with the first failure if one failed,
+    C{answered(None)} if one gave C{None}, and C{declined} otherwise. L{finished} comes last, when no listener is at
+    work any more.
     """
 
-    __slots__ = ("_decided", "_failure", "_working")
+    __slots__ = ("_decided", "_failure", "_isNone", "_working")
 
     def __init__(self) -> None:
         self._working = 1
         self._decided = False
+        self._isNone = False
         self._failure: Failure | None = None
 
     def answered(self, value: Any) -> None:
@@ -68,6 +89,10 @@ class Gathering:
 
     def failed(self, failure: Failure) -> None:
         """There is no answer, because of this."""
+        raise NotImplementedError
+
+    def declined(self) -> None:
+        """There is no answer: there was no listener, or each gave L{NoReply}."""
         raise NotImplementedError
 
     def listenerFailed(self, listener: Callable[..., Any], failure: Failure) -> None:
@@ -106,7 +131,9 @@ class Gathering:
         self._oneDone()
 
     def _result(self, result: Any) -> None:
-        if result is not None and not self._decided:
+        if result is None:
+            self._isNone = True
+        elif result is not NoReply and not self._decided:
             self._decided = True
             self.answered(result)
 
@@ -129,10 +156,12 @@ class Gathering:
             return
         if not self._decided:
             self._decided = True
-            if self._failure is None:
+            if self._failure is not None:
+                self.failed(self._failure)
+            elif self._isNone:
                 self.answered(None)
             else:
-                self.failed(self._failure)
+                self.declined()
         # Its traceback holds this object, which only the collector could end.
         self._failure = None
         self.finished()

@@ -13,13 +13,17 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.errors import ReplyError
 from twisted_crossws.state.counters import Counters
-from twisted_crossws.state.deliver import Gathering
+from twisted_crossws.state.deliver import DECLINED, Gathering
 from twisted_crossws.state.listeners import Listeners
 from twisted_crossws.state.sockets import Socket
+from twisted_crossws.state.unheard import Unheard
 from twisted_crossws.wire.frames import Event, encodeErrorReply, encodeReply
 from twisted_crossws.wire.text import shown
 
 _log = Logger()
+
+#: The code of the error that nobody listens to an event.
+NO_LISTENER = "no_listener"
 
 #: What needs no second look: neither a Deferred, nor a coroutine, nor a L{Relay}.
 _PLAIN = frozenset({dict, list, tuple, str, int, float, bool, type(None)})
@@ -50,8 +54,9 @@ Relaying = Callable[[Socket, Relay, "str | None"], None]
 class ClientDispatch:
     """
     Answers what clients send. A client that asked gets exactly one reply: the first result that is not C{None};
-    C{null} if there is none; an error if a listener failed and none gave a result, but only clients that
-    speak version 2 can be told that.
+    C{null} if there is none; an error if a listener failed and none gave a result, if each returned
+    L{NoReply<twisted_crossws.state.deliver.NoReply>}, or if nobody listens. But only clients that speak version 2 can
+    be told of an error; others get no reply.
 
     @ivar onAnswered: told of each answer that took its time, while somebody wants to know.
     """
@@ -72,6 +77,7 @@ class ClientDispatch:
         self.relaying = relaying
         self.onAnswered: OnAnswered | None = None
         self._listeners = listeners
+        self._unheard = Unheard(serverName, "clients", listeners)
         self._maxUnanswered = maxUnanswered
 
     def eventReceived(self, socket: Socket, frame: Event) -> bytes | None:
@@ -85,7 +91,7 @@ class ClientDispatch:
         if len(listeners) == 1:
             return self._ask(socket, frame, listeners[0])
         if not listeners:
-            self.counters["events_without_listener"] += 1
+            return self._noListener(socket, frame)
         answer = _Answer(self, socket, frame)
         answer.gather(listeners, (socket, frame.payload))
         return answer.atOnce()
@@ -127,6 +133,13 @@ class ClientDispatch:
             return reply
         self.counters["replies_undeliverable"] += 1
         return None
+
+    def _noListener(self, socket: Socket, frame: Event) -> bytes | None:
+        self.counters["events_without_listener"] += 1
+        self._unheard.tell(frame.event, str(socket.request.peer))
+        if frame.callbackId is None or not socket.speaksErrors:
+            return None
+        return self.sendable(socket, encodeErrorReply(frame.callbackId, *noListener(frame.event)))
 
     def _overloaded(self, socket: Socket, frame: Event) -> bytes | None:
         self.counters["events_overloaded"] += 1
@@ -181,6 +194,12 @@ class _Answer(Gathering):
         if self._frame.callbackId is not None and self._socket.speaksErrors:
             self._reply(encodeErrorReply(self._frame.callbackId, *errorOf(failure)))
 
+    def declined(self) -> None:
+        if self._frame.callbackId is not None:
+            self._dispatch.counters["events_declined"] += 1
+            if self._socket.speaksErrors:
+                self._reply(encodeErrorReply(self._frame.callbackId, *DECLINED))
+
     def listenerFailed(self, listener: Callable[..., Any] | None, failure: Failure) -> None:
         if failure.check(ReplyError):
             return
@@ -205,6 +224,11 @@ class _Answer(Gathering):
             return
         sent = self._socket.sendReply(text)
         self._dispatch.counters["replies_sent" if sent else "replies_undeliverable"] += 1
+
+
+def noListener(event: str) -> tuple[str, str]:
+    """What a caller is told whose event nobody listens to: code and message."""
+    return NO_LISTENER, f"No listener for the event {shown(event)}."
 
 
 def errorOf(failure: Failure) -> tuple[str, str]:
