@@ -125,6 +125,7 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("node", "role"): TEXT,
     ("node", "tags"): NAMES,
     ("node", "announce_interval"): ([0.001, 1, 2.5], [0, -1, "5", True, float("nan")]),
+    ("node", "join_timeout"): ([0.1, 3, 60], [0, -1, "5", True, float("inf")]),
     ("node", "lost_after"): ([1.6, 10, 86400], [0, -1, "5", True, float("inf"), 1.5]),
     ("node", "drain_seconds"): ([0, 0.5, 14.9], [-0.1, "often", False, float("nan"), float("inf")]),
     ("node", "stop_deadline"): ([5.1, 15, 86400], [0, -1, "5", True, float("inf"), 5]),

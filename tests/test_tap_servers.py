@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from twisted_crossws import tap
@@ -446,14 +447,18 @@ class TestProcess:
         alone.node.ports.stopService()
 
     def test_waitsForItsPort(self, folder: Path, reactor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Under a master it does not listen before it is given its port."""
+        """Under a master it does not ask for its port before it has joined, nor listen before it is given it."""
         monkeypatch.setenv(UNDER_MASTER, "1")
         (folder / "cluster.toml").write_text(WORKERS)
         service: Any = makeService(parse(folder, "--server", "hall.2"))
         assert service.node.serverName == "hall.2"
         (agent,) = [child for child in service if isinstance(child, Agent)]
         assert isinstance(agent.ports, WorkerPorts)
+        opened: Deferred[None] = Deferred()
+        service.node.whenOpen = lambda: opened
         service.node.ports.privilegedStartService()
+        assert agent.ports.waiting() == []
+        opened.callback(None)
         assert reactor.tcpServers == [] and agent.ports.waiting() == ["tcp:0.0.0.0:9000"]
         service.node.ports.stopService()
         reactor.advance(0)

@@ -80,6 +80,9 @@ class NodeConfig(Struct, frozen=True, kw_only=True):
     announce_interval: _Seconds = 1.5
     #: Seconds of silence after which a node is gone. With the interval of looking, 6 seconds at most.
     lost_after: _Seconds = 5.0
+    #: Seconds after which a node lets clients in though it has not joined its cluster, since its bus is away: a little
+    #: longer than joining takes with a bus that is busy, and shorter than the patience of clients that wait.
+    join_timeout: _Seconds = 3.0
     #: Seconds over which the clients of a node that is told to stop are spread as they are sent away, so that they do
     #: not all come back in one moment: 5 make 2,000 handshakes in a second of 10,000 clients. 0: they are not sent away
     #: before it stops.

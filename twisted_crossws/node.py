@@ -4,11 +4,7 @@ The object that an application holds. What can be done with a node hangs on its 
 
 from __future__ import annotations
 
-from os import getpid
 from random import random
-from secrets import token_hex
-from socket import gethostname
-from time import time
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -18,10 +14,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
-from twisted_crossws._version import __version__
 from twisted_crossws.bus.memory import memoryBus
 from twisted_crossws.cluster.channels import Channels
 from twisted_crossws.cluster.clients import Clients
+from twisted_crossws.cluster.identity import Identity
 from twisted_crossws.cluster.inbox import Inbox
 from twisted_crossws.cluster.joining import Joining
 from twisted_crossws.cluster.links import Links
@@ -40,7 +36,6 @@ from twisted_crossws.state.dispatch import ClientDispatch, OnAnswered
 from twisted_crossws.state.draining import Draining
 from twisted_crossws.state.gateway import ClientGateway
 from twisted_crossws.state.lifecycle import Lifecycle
-from twisted_crossws.state.members import ServerInfo
 from twisted_crossws.state.sockets import Socket, Sockets
 from twisted_crossws.steady import steady
 from twisted_crossws.wire.packets import PacketCodec
@@ -117,13 +112,13 @@ class Node(MultiService):
         self.counters = Counters()
         self.lifecycle = Lifecycle(self.serverName, self.counters)
         self.ports = MultiService()
-        self._incarnation = token_hex(6)
-        self._since = time()
         self._everyone: set[Any] = set()
         self._draining: Draining | None = None
         self._stopping: Deferred[None] | None = None
         self._makeCluster(memoryBus() if bus is None else bus, clock)
         self._makeEntrance(authenticate, clock)
+        if self._membership.isEntering:
+            self._entrance.hold()
         self._inbox.connect(self.clients, self.servers, self.channels, self.bus, self._membership)
 
     def _makeCluster(self, bus: IBus, clock: IReactorTime) -> None:
@@ -131,13 +126,14 @@ class Node(MultiService):
         config = self.config
         topics = Topics(config.bus.bridge_prefix, config.bus.room_prefix)
         codec = PacketCodec(config.bus.compression)
+        identity = Identity(self.serverName, config.node, lambda: len(self._everyone))
         self._topics = topics
         self._inbox = Inbox(self.serverName, topics, codec, clock, self.counters)
         self._link = bus.attach(self._inbox, clock, self.counters)
         self.bus = Links(self.serverName, self._link)
         self._outbox = Outbox(self.serverName, self._link, codec, self.counters, self._ownChannels())
         self._membership = Membership(
-            self._describe,
+            identity,
             outbox=self._outbox,
             channel=topics.members,
             clock=clock,
@@ -155,9 +151,11 @@ class Node(MultiService):
             topics=topics,
             clock=clock,
             counters=self.counters,
-            incarnation=self._incarnation,
+            incarnation=identity.incarnation,
         )
-        self._joining = Joining(self._membership, self._subscriptions, topics.members, self._refused)
+        self._joining = Joining(
+            self._membership, self._subscriptions, topics.members, self._refused, clock, config.node.join_timeout
+        )
         self.channels = Channels(self._outbox, self._subscriptions, topics.isReserved)
 
     def _makeEntrance(self, authenticate: Authenticator | None, clock: IReactorTime) -> None:
@@ -191,7 +189,13 @@ class Node(MultiService):
             options=options,
         )
         self._entrance = Entrance(
-            self._gateway, options, clock, counters, health=self._health, readiness=self._readiness
+            self._gateway,
+            options,
+            clock,
+            counters,
+            health=self._health,
+            readiness=self._readiness,
+            holdTimeout=self.config.node.join_timeout,
         )
         self.authenticate = authenticate
 
@@ -228,19 +232,29 @@ class Node(MultiService):
             self._draining.end()
         self._stopping = self._draining = None
         self._tellOfAnswers(None)
-        self._entrance.open()
+        self._entrance.hold()
         self._link.start()
+        self._subscriptions.restart()
         self._joining.start([*self._ownChannels(), *self.rooms.presetChannels, *self.config.channels.subscribe])
+        self.whenOpen().addCallbacks(lambda _: self._entrance.open(), lambda _: None)
         super().startService()
         self.ports.startService()
 
     def whenJoined(self) -> Deferred[None]:
         """
-        @return: fires when the node is a member of its cluster; that is at once on a memory bus, and not before there
-            is a Redis on a bus of these. Fails with L{NameTaken<twisted_crossws.errors.NameTaken>}; then the node
-            has stopped. Fails with C{CancelledError} if it is stopped before.
+        @return: fires when the node hears its channels, has its name, and knows the servers that are there; that is at
+            once on a memory bus, and not before there is a Redis on a bus of these. Fails with
+            L{NameTaken<twisted_crossws.errors.NameTaken>}, when the node has stopped, and with C{CancelledError} if it
+            is stopped before.
         """
         return self._joining.when()
+
+    def whenOpen(self) -> Deferred[None]:
+        """
+        @return: fires when clients are let in: the node has joined, or its bus was away for C{join_timeout}. Fails as
+            L{whenJoined}.
+        """
+        return self._joining.whenOpen()
 
     @property
     def state(self) -> str:
@@ -252,7 +266,7 @@ class Node(MultiService):
             return "stopped" if self._stopping.called else "stopping"
         if self._draining is not None:
             return "draining"
-        return "running" if self._membership.isJoined else "starting"
+        return "running" if self._membership.isJoined and not self._membership.isEntering else "starting"
 
     def drain(self) -> Deferred[None]:
         """
@@ -336,20 +350,6 @@ class Node(MultiService):
 
     def _ownChannels(self) -> list[str]:
         return [self._topics.bridge, self._topics.privateSocket, self._topics.broadcast]
-
-    def _describe(self) -> ServerInfo:
-        """What other servers may know of this one."""
-        about = self.config.node
-        return ServerInfo(
-            self.serverName,
-            self._incarnation,
-            self._since,
-            about.role,
-            about.tags,
-            f"{gethostname()}, process {getpid()}",
-            __version__,
-            len(self._everyone),
-        )
 
     def _refused(self, failure: Failure) -> Deferred[None]:
         """Another server has this name."""

@@ -34,7 +34,7 @@ from twisted_crossws.runfolder import hubPath, makeRunFolder
 from twisted_crossws.services.applications import Application, addApplication
 from twisted_crossws.services.collector import SteadyCollector
 from twisted_crossws.services.command import Command, CommandService, refuse
-from twisted_crossws.services.ports import ListenError, PortService
+from twisted_crossws.services.ports import ListenError, PortService, WhenOpen
 from twisted_crossws.services.trying import Trial
 from twisted_crossws.steady import steady
 
@@ -237,6 +237,8 @@ def _node(options: Options, reactor: Any) -> IService:
     for description in config.websocket.listen:
         place = options.place()
         endpoint = None if ports is None else ports.endpoint(description, place)
+        if endpoint is not None and isinstance(ports, WorkerPorts):
+            endpoint = WhenOpen(node, endpoint)
         PortService(node, description, place, reactor, endpoint).setServiceParent(node.ports)
     if isinstance(ports, KernelPorts):
         # The system gives connections to whoever listens; there are others who can serve them.

@@ -290,7 +290,7 @@ class TestWatch:
             raise OSError("no name")
 
         with monkeypatch.context() as patch:
-            patch.setattr("twisted_crossws.node.gethostname", fails)
+            patch.setattr("twisted_crossws.cluster.identity.gethostname", fails)
             cluster.advance(1.5)
         assert {failure.type for failure in logged} == {OSError}
         logged.clear()

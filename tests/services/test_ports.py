@@ -17,7 +17,8 @@ from twisted.internet.testing import MemoryReactor, RaisingMemoryReactor
 
 from twisted_crossws import Config, Node, WebSocketConfig
 from twisted_crossws.services import ports
-from twisted_crossws.services.ports import ListenError, PortService, withBacklog
+from twisted_crossws.services.ports import ListenError, PortService, WhenOpen, withBacklog
+from twisted_crossws.testing import MemoryCluster
 from twisted_crossws.ws.direct import DirectServer
 
 PLACE = "crossws.toml: [websocket] listen"
@@ -126,6 +127,36 @@ class TestLate:
         stopped = service.stopService()
         assert stopped.called and told == []
         assert endpoint.listening.called
+
+
+class TestWhenOpen:
+    """A port that others can serve meanwhile."""
+
+    def test_listens(self) -> None:
+        """It is listened on when the node lets clients in, and not before."""
+        cluster, endpoint = MemoryCluster(), LateEndpoint()
+        node = cluster.start("serverA")
+        asked: list[Any] = []
+        endpoint.listen = lambda factory: asked.append(factory) or endpoint.listening  # type: ignore[method-assign]
+        service = PortService(node, "tcp:9000", PLACE, MemoryReactor(), WhenOpen(node, endpoint))
+        service.startService()
+        cluster.advance(0.4)
+        assert asked == []
+        cluster.advance(0.2)
+        assert asked == [service.factory]
+        assert service.stopService().called
+
+    def test_stoppedBefore(self) -> None:
+        """If the node stops before that, it is not listened on, and that is no fault of the port."""
+        cluster, endpoint = MemoryCluster(), LateEndpoint()
+        node = cluster.start("serverA")
+        told: list[Any] = []
+        node.lifecycle.on("serverError", told.append)
+        PortService(node, "tcp:9000", PLACE, MemoryReactor(), WhenOpen(node, endpoint)).setServiceParent(node.ports)
+        assert node.ports.services[0].running
+        node.stopService()
+        cluster.advance(2.0)
+        assert not endpoint.listening.called and told == []
 
 
 def test_neverStarted(node: Node) -> None:

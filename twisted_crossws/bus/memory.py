@@ -147,6 +147,8 @@ class MemoryLink:
         # What is published meanwhile comes in the next turn, so that two nodes that answer each other do not keep
         # everything else waiting.
         for _ in range(len(self._arrived)):
+            if not self._arrived:
+                return  # What came before has stopped this node.
             channel, packet = self._arrived.popleft()
             if channel in self._subscribed:
                 self._receive(channel, packet)

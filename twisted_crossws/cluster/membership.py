@@ -21,7 +21,9 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from twisted_crossws.cluster.claim import NameClaim
+from twisted_crossws.cluster.identity import Identity
 from twisted_crossws.cluster.outbox import Outbox
+from twisted_crossws.cluster.rollcall import RollCall
 from twisted_crossws.config import NodeConfig
 from twisted_crossws.interfaces import HealthChange
 from twisted_crossws.state.awaited import Awaited
@@ -52,11 +54,12 @@ class Membership:
     The other servers, and this one's place among them.
 
     @ivar isJoined: whether this server is a member: its name is its own, as far as it can know.
+    @ivar isEntering: whether it still is to become one, or to hear who else is: it knows too little to call anybody.
     """
 
     def __init__(
         self,
-        describe: Callable[[], ServerInfo],
+        identity: Identity,
         *,
         outbox: Outbox,
         channel: str,
@@ -66,12 +69,12 @@ class Membership:
         options: NodeConfig,
     ) -> None:
         """
-        @param describe: what this server says of itself now.
+        @param identity: this server.
         @param channel: what servers announce themselves on.
         """
         self.isJoined = False
-        self._describe = describe
-        self._me = describe()
+        self.isEntering = not outbox.refusesNames
+        self._me = identity
         self._outbox = outbox
         self._channel = channel
         self._clock = clock
@@ -82,8 +85,10 @@ class Membership:
         self._members = Members(options.lost_after * DEPARTED_FOR)
         self._peerClocks = PeerClocks()
         self._awaited = Awaited()
-        self._claim = NameClaim(self._me, self._say, clock, counters, lifecycle)
+        self._claim = NameClaim(identity.describe(), self._say, clock, counters, lifecycle)
+        self._rollCall = RollCall(clock)
         self._onDown: OnDown = lambda name, reason: None
+        self._onEntered: Callable[[], None] = lambda: None
         self._lastLook = 0.0
         self._wasLate = False
         self._loops = [self._looping(self._announce), self._looping(self._look)]
@@ -92,27 +97,63 @@ class Membership:
         """The one to tell when a server is gone, before the application is told."""
         self._onDown = listener
 
+    def onEntered(self, listener: Callable[[], None]) -> None:
+        """The one to tell when this server has come in, and knows who else is there."""
+        self._onEntered = listener
+
+    @property
+    def serverName(self) -> str:
+        """This server's own."""
+        return self._me.name
+
+    @property
+    def hears(self) -> bool:
+        """Whether this server hears everything that others publish, and can publish itself."""
+        return self._outbox.isHealthy
+
+    def enter(self) -> None:
+        """Begin to become a member."""
+        self.isEntering = not self._outbox.refusesNames
+
     def claim(self) -> Deferred[None]:
         """
-        Claim this server's name. The channel must be subscribed already.
+        Claim this server's name. Everything that a server hears must be subscribed already.
 
         @return: fires when nobody else has it; fails with L{NameTaken<twisted_crossws.errors.NameTaken>}.
         """
         return succeed(None) if self._outbox.refusesNames else self._claim.make()
 
-    def join(self) -> None:
-        """Be a member. Everything that a server hears must be subscribed already."""
+    def join(self) -> Deferred[None]:
+        """
+        Be a member, under a name that was claimed.
+
+        @return: fires when the others have said that they are here, as far as they are well; at once where the bus
+            knows who is on it.
+        """
         self.isJoined = True
         self._lastLook = self._clock.seconds()
         announcing, looking = self._loops
         announcing.start(self._announceInterval, now=False)
         looking.start(LOOK_INTERVAL, now=False)
-        self._say("hello")
+        answered = self._sayHello()
         self._awaited.changed(self._all())
+        return answered.addCallback(self._entered)
+
+    def _sayHello(self) -> Deferred[None]:
+        if self._outbox.refusesNames:
+            self._say("hello")
+            return succeed(None)
+        return self._rollCall.begin(self._outbox.publishCounted(self._channel, self._presence("hello")))
+
+    def _entered(self, _: None) -> None:
+        self.isEntering = False
+        self._onEntered()
 
     def leave(self) -> None:
         """Say goodbye, and hear nothing more."""
+        self.isEntering = False
         self._claim.withdraw()
+        self._rollCall.end()
         self._awaited.cancel()
         for loop in self._loops:
             if loop.running:
@@ -132,7 +173,7 @@ class Membership:
 
     def info(self, name: str) -> ServerInfo | None:
         """What a living server says of itself; C{None} for one that is not known to be alive."""
-        return self._describe() if name == self._me.name else self._members.get(name)
+        return self._me.describe() if name == self._me.name else self._members.get(name)
 
     @property
     def ownChannel(self) -> str:
@@ -177,6 +218,11 @@ class Membership:
 
     def received(self, said: Presence) -> None:
         """A server has said something, perhaps this one itself."""
+        self._heard(said)
+        if said.kind != "taken":
+            self._rollCall.heard(said.incarnation, said.kind == "bye")
+
+    def _heard(self, said: Presence) -> None:
         if said.incarnation == self._me.incarnation:
             return
         if said.senderServer == self._me.name:
@@ -209,6 +255,9 @@ class Membership:
             self._awaited.changed(self._all())
         if said.kind == "hello" and self.isJoined:
             self._say("here")
+        elif said.kind == "hello" and self.isEntering:
+            # Nobody is to wait for more from this one, which is not here yet.
+            self._say("claim", said.incarnation)
 
     def _down(self, info: ServerInfo, reason: str) -> None:
         _log.info("{me}: {name} is gone: it {reason}", me=self._me.name, name=info.name, reason=_WORDS[reason])
@@ -240,27 +289,27 @@ class Membership:
 
     def _say(self, kind: Any, to: str = "") -> None:
         if not self._outbox.isAlone:
-            me = self._describe()
-            self._outbox.publish(
-                self._channel,
-                Presence(
-                    kind,
-                    me.name,
-                    me.incarnation,
-                    me.since,
-                    me.role,
-                    me.tags,
-                    me.address,
-                    me.version,
-                    me.clients,
-                    to,
-                    self._clock.seconds(),
-                ),
-            )
+            self._outbox.publish(self._channel, self._presence(kind, to))
+
+    def _presence(self, kind: Any, to: str = "") -> Presence:
+        me = self._me.describe()
+        return Presence(
+            kind,
+            me.name,
+            me.incarnation,
+            me.since,
+            me.role,
+            me.tags,
+            me.address,
+            me.version,
+            me.clients,
+            to,
+            self._clock.seconds(),
+        )
 
     def _all(self) -> list[ServerInfo]:
         """Nobody is there before this server hears everything: whoever was asked could not answer it."""
-        return [self._describe(), *self._members] if self.isJoined else []
+        return [self._me.describe(), *self._members] if self.isJoined else []
 
     def _looping(self, function: Callable[[], None]) -> LoopingCall:
         def run() -> None:

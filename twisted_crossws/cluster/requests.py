@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from twisted_crossws.cluster.deadlines import Deadlines
 from twisted_crossws.cluster.gathered import Gathered, Replies, Reply
-from twisted_crossws.errors import CallTimeout, CrossWSError
+from twisted_crossws.errors import BusUnavailable, CallTimeout, CrossWSError
 from twisted_crossws.state.counters import Counters
 
 _log = Logger()
@@ -33,6 +33,7 @@ class Waiting(msgspec.Struct, eq=False):
     @ivar timeout: seconds.
     @ivar onReply: who is told of each reply.
     @ivar replyElsewhere: the reply may go past this server, so that its absence is nothing to count.
+    @ivar isHeld: nobody was asked yet, as this server has not joined its cluster.
     """
 
     requestId: str
@@ -42,6 +43,7 @@ class Waiting(msgspec.Struct, eq=False):
     timeout: float
     onReply: OnReply | None
     replyElsewhere: bool
+    isHeld: bool = False
 
     def tell(self, sender: str | None, payload: Any = None, error: CrossWSError | None = None) -> None:
         """There is news for C{onReply}."""
@@ -106,6 +108,15 @@ class Requests:
         self._deadlines.add(requestId, timeout)
         self._counters["calls_sent"] += 1
         return waiting
+
+    def isOpen(self, requestId: str) -> bool:
+        """Whether its replies are still waited for."""
+        return requestId in self._waiting
+
+    def release(self, waiting: Waiting, targets: Iterable[str], expected: int | None) -> None:
+        """A call that was held is made now, of these. The arguments are those of L{begin}."""
+        waiting.isHeld = False
+        waiting.gathered = Gathered(waiting.requestId, targets, expected, waiting.gathered.hasStrangers)
 
     def replied(self, requestId: str, sender: str, payload: Any) -> None:
         """A reply came. One that nobody waits for any more is counted."""
@@ -189,4 +200,8 @@ class Requests:
         self._counters["calls_timed_out"] += not waiting.replyElsewhere
         says = f"Not every reply to {waiting.event!r} came within {waiting.timeout:g} seconds."
         waiting.tell(None, error=CallTimeout(says))
+        if waiting.isHeld:
+            why = BusUnavailable(f"Nobody was asked, as this server has not joined within {waiting.timeout:g} seconds.")
+            for name in waiting.gathered.missing:
+                waiting.gathered.unreachable(name, why)
         self.end(requestId)

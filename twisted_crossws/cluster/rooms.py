@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from twisted_crossws.cluster.subscriptions import Subscriptions
 from twisted_crossws.state.rooms import RoomTable
@@ -48,7 +48,7 @@ class Rooms:
                 raise TypeError(f"A room's {name} must be a non-empty string, not {value!r}.")
         channel = self._topics.room(namespace)
         self._table.join(namespace, roomId, socketId)
-        return succeed(None) if channel in self._preset else self._subscriptions.ask(channel)
+        return self._subscriptions.ask(channel)
 
     def leave(self, namespace: str, roomId: str, socketId: str) -> None:
         """Leaving a room that one is not in is no error."""

@@ -4,7 +4,7 @@ Servers that call each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 from weakref import WeakSet
 
@@ -64,7 +64,10 @@ class Servers(Listeners):
         # Weakly: what a listener never answers, and has forgotten, need not be remembered here.
         self._answering: WeakSet[Answering] = WeakSet()
         self._ownListeners: dict[str, tuple[Listener, ...]] = {}
+        # Calls that were made before this server has joined.
+        self._held: list[Callable[[], None]] = []
         membership.onDown(self._gone)
+        membership.onEntered(self._entered)
 
     def names(self) -> frozenset[str]:
         """All servers that are known to be alive, this one included. Node.js peers announce nothing, and are not."""
@@ -209,6 +212,7 @@ class Servers(Listeners):
 
     def stop(self) -> None:
         """No reply will come any more: every call ends with what came so far."""
+        self._held.clear()
         self._requests.endAll()
 
     def received(self, message: ServerEvent) -> None:
@@ -218,6 +222,9 @@ class Servers(Listeners):
             return
         if message.isCallback:
             self._replyReceived(message)
+        elif self._membership.isEntering and not self._membership.isJoined:
+            # The name may belong to another server, which serves this.
+            self._counters["events_early"] += 1
         elif not message.targetServer or own in message.targetServer:
             self._eventReceived(message)
 
@@ -234,7 +241,9 @@ class Servers(Listeners):
     ) -> Waiting:
         targets = _targets(event, to)
         own = self._outbox.serverName
-        asked = [name for name in targets or sorted(self.names()) if not (exceptSelf and name == own)]
+        if isHeld := self._membership.isEntering and targets != [own]:
+            payload = self._outbox.codec.copy(payload)
+        asked = (targets or [own]) if isHeld else self._asked(targets, exceptSelf)
         known = self._outbox.serverNames()
         # Where the bus knows everyone, and where names are given, nobody else can answer.
         hasStrangers = known is None and not targets
@@ -243,6 +252,31 @@ class Servers(Listeners):
         message = ServerEvent(
             event, own, payload, targets, callbackId=waiting.requestId, replyTo=replyTo, deadline=deadline
         )
+        if isHeld:
+            waiting.isHeld = True
+            self._held.append(lambda: self._release(waiting, message, expected, exceptSelf))
+        else:
+            self._put(waiting, message, asked, known, exceptSelf)
+        return waiting
+
+    def _asked(self, targets: list[str], exceptSelf: bool) -> list[str]:
+        own = self._outbox.serverName
+        return [name for name in targets or sorted(self.names()) if not (exceptSelf and name == own)]
+
+    def _entered(self) -> None:
+        held, self._held = self._held, []
+        for release in held:
+            release()
+
+    def _release(self, waiting: Waiting, message: ServerEvent, expected: int | None, exceptSelf: bool) -> None:
+        if self._requests.isOpen(waiting.requestId):
+            asked = self._asked(message.targetServer or [], exceptSelf)
+            self._requests.release(waiting, asked, expected)
+            self._put(waiting, message, asked, self._outbox.serverNames(), exceptSelf)
+
+    def _put(
+        self, waiting: Waiting, message: ServerEvent, asked: list[str], known: frozenset[str] | None, exceptSelf: bool
+    ) -> None:
         try:
             self._send(message, exceptSelf)
         except BaseException:
@@ -253,7 +287,6 @@ class Servers(Listeners):
                 self._requests.unreachable(waiting.requestId, name, fault)
         if waiting.gathered.isDone:
             self._requests.settle(waiting.requestId)
-        return waiting
 
     def _faultOf(self, name: str, known: frozenset[str] | None) -> CrossWSError | None:
         """Why no reply can come from that server, if that is known already."""

@@ -62,6 +62,12 @@ class Subscriptions:
         self._wanted.discard(channel)
         return self._wait(channel)
 
+    def restart(self) -> None:
+        """The bus was started, perhaps not for the first time: what it had confirmed before is still to be heard."""
+        self._confirmed -= self._wanted
+        for channel in list(self._wanted):
+            self._step(channel)
+
     def _wait(self, channel: str) -> Deferred[None]:
         isWanted = channel in self._wanted
         if isWanted == (channel in self._confirmed) and channel not in self._busy:

@@ -4,7 +4,7 @@ Listening, and saying in a sentence why it cannot be done.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -13,6 +13,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_crossws.errors import CrossWSError
 from twisted_crossws.node import Node
@@ -45,6 +46,32 @@ def listenError(description: str, place: str, fault: BaseException | None) -> Li
     reason = getattr(fault, "socketError", fault)
     text = getattr(reason, "strerror", None) or str(reason)
     return ListenError(f"{place}: {description!r} cannot be listened on: {text}.")
+
+
+@implementer(IStreamServerEndpoint)
+class WhenOpen:
+    """
+    An endpoint that listens when its node lets clients in, and not before: others can serve them meanwhile.
+    """
+
+    def __init__(self, node: Node, endpoint: IStreamServerEndpoint) -> None:
+        self._node = node
+        self._endpoint = endpoint
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        @return: fires with the port; fails with C{CancelledError} if the node stops before.
+        """
+
+        def opened(_: None) -> Deferred[IListeningPort]:
+            listening: Deferred[IListeningPort] = self._endpoint.listen(factory)
+            return listening
+
+        def neverOpened(failure: Failure) -> NoReturn:
+            # Why the node stops is told elsewhere.
+            raise CancelledError()
+
+        return self._node.whenOpen().addCallbacks(opened, neverOpened)
 
 
 class PortService(StreamServerEndpointService):

@@ -5,10 +5,10 @@ Nodes of one process that behave as if each were a machine of its own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 
@@ -22,20 +22,23 @@ from twisted_crossws.testing.peer import FakePeer
 
 class MemoryCluster:
     """
-    Nodes on one bus, started. As on a bus between machines, they know each other by what they say of themselves.
+    Nodes on one bus, started. As on a bus between machines, they know each other by what they say of themselves, claim
+    their names, and hear a channel only once that is confirmed: see L{delay} and L{partition}.
 
     Each has a clock of its own; L{advance} turns all of them together. A node that is frozen does nothing, and finds,
     when it goes on, that time has jumped.
     """
 
-    def __init__(self, names: Iterable[str] = (), *, config: Config | None = None) -> None:
+    def __init__(self, names: Iterable[str] = (), *, config: Config | None = None, delay: float = 0.0) -> None:
         """
-        @param names: of the nodes to begin with.
+        @param names: of the nodes to begin with. When this returns, they are members.
         @param config: of every node.
+        @param delay: as of L{delay}.
         """
         self._config = config
         self._now = 0.0
         self._bus = _FaultyBus()
+        self._bus.latency = delay
         self._nodes: dict[str, Node] = {}
         self._clocks: dict[str, Clock] = {}
         self._ahead: dict[str, float] = {}
@@ -44,14 +47,15 @@ class MemoryCluster:
         for name in names:
             self._start(name)
         # So long they wait whether somebody has their names already.
-        self.advance(1.0)
+        self.advance(1.0 + 4 * delay)
 
     def __getitem__(self, name: str) -> Node:
         return self._nodes[name]
 
     def start(self, name: str, *, clockAhead: float = 0.0) -> Node:
         """
-        One more node, or another life of one that was killed or stopped. It is a member a moment later.
+        One more node, or another life of one that was killed or stopped. It is a member when its channels are
+        confirmed, it has claimed its name for half a second, and the others have answered it.
 
         @param clockAhead: seconds by which its clock is ahead of the others'.
         """
@@ -103,6 +107,8 @@ class MemoryCluster:
         """
         These nodes lose the bus: they hear nobody, and nobody hears them.
 
+        A node that is started later under one of these names is without the bus from the beginning, and knows it.
+
         @param noticed: whether they know.
         """
         for name in names:
@@ -114,7 +120,7 @@ class MemoryCluster:
         self.advance()
 
     def delay(self, seconds: float) -> None:
-        """What is published from now on takes so long."""
+        """What is published from now on takes so long, and so do subscriptions."""
         self._bus.latency = seconds
 
     def stop(self) -> list[Deferred[None]]:
@@ -161,10 +167,13 @@ class _FaultyBus(MemoryBus):
         super().__init__()
         self.latency = 0.0
         self._all: dict[str, _FaultyLink] = {}
+        self._absent: set[str] = set()
 
     def attach(self, receiver: IBusReceiver, clock: IReactorTime, counters: dict[str, int]) -> MemoryLink:
         link = _FaultyLink(self, receiver, clock, counters)
         self._all[link.serverName] = link
+        link.isParted = link.serverName in self._absent
+        link.isHealthy = not link.isParted
         return link
 
     def add(self, link: MemoryLink) -> None:
@@ -175,9 +184,13 @@ class _FaultyBus(MemoryBus):
         self.remove(self._all.pop(name))
 
     def part(self, name: str, noticed: bool) -> None:
-        self._all[name].part(noticed)
+        if name in self._all:
+            self._all[name].part(noticed)
+        else:
+            self._absent.add(name)
 
     def heal(self) -> None:
+        self._absent.clear()
         for link in self._all.values():
             link.heal()
 
@@ -202,11 +215,18 @@ class _FaultyLink(MemoryLink):
         self._partedAt = 0.0
         self._lastArrival = clock.seconds()
         self._underway: deque[tuple[str, bytes]] = deque()
+        self._isRunning = False
+        self._wasHealthy = False
+        self._wanted: dict[str, None] = {}
+        self._subscribing: dict[str, list[Deferred[None]]] = {}
 
     def serverNames(self) -> None:  # type: ignore[override]
         return None
 
     def publish(self, channel: str, packet: bytes, expected: int = 0) -> bool:
+        if not self._isRunning:
+            self._counters["bus_dropped_stopped"] += 1
+            return False
         if self.isParted and not self.isHealthy:
             self._counters["bus_dropped_full"] += 1
             return False
@@ -217,11 +237,59 @@ class _FaultyLink(MemoryLink):
         return True
 
     def publishCounted(self, channel: str, packet: bytes) -> Deferred[int]:
+        if not self._isRunning:
+            self._counters["bus_dropped_stopped"] += 1
+            return fail(BusUnavailable("The bus is stopped, so the packet was dropped."))
         if self.isParted:
             self._counters["bus_dropped_full"] += 1
             return fail(BusUnavailable("The bus is away, so the packet was dropped."))
         self._counters["bus_confirmed"] += 1
-        return succeed(self._faulty.carry(channel, packet))
+        count = self._faulty.carry(channel, packet)
+        counted: Deferred[int] = Deferred()
+        self._later(counted.callback, count)
+        return counted
+
+    def start(self) -> Deferred[None]:
+        self._isRunning = True
+        self._wasHealthy = self.isHealthy
+        for channel in self._wanted:
+            self._later(self._confirm, channel)
+        return super().start()
+
+    def stop(self) -> Deferred[None]:
+        self._isRunning = False
+        self._subscribed.clear()
+        for channel in list(self._subscribing):
+            self._notSubscribed(channel, "The bus was stopped before the subscription was confirmed.")
+        return super().stop()
+
+    def subscribe(self, channel: str) -> Deferred[None]:
+        self._wanted[channel] = None
+        subscribed: Deferred[None] = Deferred()
+        self._subscribing.setdefault(channel, []).append(subscribed)
+        self._later(self._confirm, channel)
+        return subscribed
+
+    def unsubscribe(self, channel: str) -> Deferred[None]:
+        self._wanted.pop(channel, None)
+        self._notSubscribed(channel, "The channel was left before the subscription was confirmed.")
+        return super().unsubscribe(channel)
+
+    def _later(self, function: Callable[[Any], Any], argument: Any) -> None:
+        if self._faulty.latency:
+            self._clock.callLater(self._faulty.latency, function, argument)
+        else:
+            function(argument)
+
+    def _confirm(self, channel: str) -> None:
+        if self._isRunning and not self.isParted and channel in self._wanted:
+            self._subscribed.add(channel)
+            for subscribed in self._subscribing.pop(channel, ()):
+                subscribed.callback(None)
+
+    def _notSubscribed(self, channel: str, why: str) -> None:
+        for subscribed in self._subscribing.pop(channel, ()):
+            subscribed.errback(BusUnavailable(why))
 
     def isSubscribed(self, channel: str) -> bool:
         return not self.isParted and super().isSubscribed(channel)
@@ -248,8 +316,12 @@ class _FaultyLink(MemoryLink):
     def heal(self) -> None:
         if self.isParted:
             self.isParted = False
-            self._counters["bus_gaps"] += 1
-            self._change(True, self._clock.seconds() - self._partedAt)
+            self._counters["bus_gaps"] += self._wasHealthy
+            gap = self._clock.seconds() - self._partedAt if self._wasHealthy else None
+            self._wasHealthy = True
+            for channel in list(self._wanted):
+                self._confirm(channel)
+            self._change(True, gap)
 
     def _change(self, healthy: bool, gap: float | None) -> None:
         self.isHealthy = healthy

@@ -4,6 +4,9 @@ Whoever is not let in yet: a little time, a little memory, and one decision, whi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import islice
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -17,6 +20,9 @@ from twisted_crossws.ws.server import ServerFactory, ServerProtocol
 
 _log = Logger()
 
+#: How many are decided about in one turn, when a door is opened that many wait at: so long others have to wait.
+AT_ONCE = 50
+
 
 class Door:
     """
@@ -26,6 +32,7 @@ class Door:
     @ivar sockets: makes the protocol of whoever does.
     @ivar handshakeTimeout: seconds until then.
     @ivar waiting: whoever has not come in yet.
+    @ivar isHeld: nobody comes in for now; whoever has asked is decided about when the door is opened.
     """
 
     def __init__(
@@ -36,16 +43,67 @@ class Door:
         clock: IReactorTime,
         counters: Counters,
         handshakeTimeout: float,
+        holdTimeout: float,
     ) -> None:
+        """
+        @param holdTimeout: seconds for which it is held at most.
+        """
         self.admission = admission
         self.sockets = sockets
         self.clock = clock
         self.counters = counters
         self.handshakeTimeout = handshakeTimeout
         self.waiting: set[Visitor] = set()
+        self.isHeld = False
+        self._holdTimeout = holdTimeout
+        self._held: dict[Visitor, Callable[[], None]] = {}
+        self._turn: IDelayedCall | None = None
+
+    @property
+    def patience(self) -> float:
+        """Seconds that somebody who comes now has until it is in."""
+        return self.handshakeTimeout + (self._holdTimeout if self.isHeld else 0.0)
+
+    def hold(self) -> None:
+        """Let nobody in for now."""
+        self.isHeld = True
+
+    def open(self) -> None:
+        """Whoever waits is decided about, in the order in which it came."""
+        self.isHeld = False
+        self._decideSome()
+
+    def add(self, visitor: Visitor, decide: Callable[[], None]) -> None:
+        """
+        Somebody has asked while the door is held.
+
+        @param decide: to be called when it is open.
+        """
+        self._held[visitor] = decide
+
+    def isHolding(self, visitor: Visitor) -> bool:
+        """Whether that one has asked, and waits for the door to be opened."""
+        return visitor in self._held
+
+    def remove(self, visitor: Visitor) -> None:
+        """It is not at the door any more."""
+        self.waiting.discard(visitor)
+        self._held.pop(visitor, None)
+
+    def _decideSome(self) -> None:
+        self._turn = None
+        if self.isHeld:
+            return
+        for visitor in list(islice(self._held, AT_ONCE)):
+            self._held.pop(visitor)()
+        if self._held:
+            self._turn = self.clock.callLater(0, self._decideSome)
 
     def sendAway(self) -> None:
         """The node stops: whoever has not come in yet does not."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         for visitor in list(self.waiting):
             visitor.refuse(HandshakeError(503, "The server is stopping.", [("Retry-After", "1")]))
 
@@ -86,12 +144,12 @@ class Visitor:
 
     @property
     def isDeciding(self) -> bool:
-        return self._deciding is not None
+        return self._deciding is not None or self.door.isHolding(self)
 
     def arrive(self) -> None:
         """From now on its time runs."""
         self.door.waiting.add(self)
-        self._timer = self.door.clock.callLater(self.door.handshakeTimeout, self._tooLate)
+        self._timer = self.door.clock.callLater(self.door.patience, self._tooLate)
 
     def ask(self, head: RequestHead, peer: str, *, anyPath: bool = False) -> None:
         """
@@ -99,6 +157,9 @@ class Visitor:
 
         @param anyPath: on a shared site the site has decided about the path.
         """
+        if self.door.isHeld:
+            self.door.add(self, lambda: self.ask(head, peer, anyPath=anyPath))
+            return
         deciding = self._deciding = Deferred.fromCoroutine(self.door.admission.admit(head, peer, anyPath=anyPath))
         deciding.addCallbacks(self._admitted, self._denied).addErrback(self._broken)
 
@@ -116,7 +177,7 @@ class Visitor:
         """There is nothing more to do here: no timer, no bytes, no decision stays behind."""
         self.isOver = True
         self.received = b""
-        self.door.waiting.discard(self)
+        self.door.remove(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

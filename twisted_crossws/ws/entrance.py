@@ -34,10 +34,12 @@ class Entrance:
         *,
         health: Health,
         readiness: Health,
+        holdTimeout: float,
     ) -> None:
         """
         @param health: whether the node serves.
         @param readiness: whether more clients should be sent to it.
+        @param holdTimeout: seconds for which it is held at most.
         """
         self.admission = Admission(options, clock, counters, lambda: len(gateway.all))
         self._static = options.static
@@ -50,6 +52,7 @@ class Entrance:
             clock=clock,
             counters=counters,
             handshakeTimeout=options.handshake_timeout,
+            holdTimeout=holdTimeout,
         )
 
     def resource(self) -> IResource:
@@ -62,9 +65,14 @@ class Entrance:
         pages = NodePages(health=self._health, readiness=self._readiness, upgrade=upgrade, static=self._static)
         return FrontFactory(self._door, NodeSite(pages, self._clock))
 
+    def hold(self) -> None:
+        """Whoever may come in does, once this is opened; until then it waits."""
+        self.admission.isClosed = False
+        self._door.hold()
+
     def open(self) -> None:
         """Whoever may come in does, as it is from the beginning."""
-        self.admission.isClosed = False
+        self._door.open()
 
     def close(self) -> None:
         """Nobody comes in any more, and who is at the door is sent away."""
