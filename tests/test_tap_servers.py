@@ -104,7 +104,7 @@ def masters(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What masters were made of."""
     made: list[Any] = []
 
-    def makeMaster(plan: Any, servers: Any, argv: Any, reread: Any, reactor: Any) -> Service:
+    def makeMaster(plan: Any, servers: Any, argv: Any, reread: Any, reactor: Any, failed: Any) -> Service:
         made.append((plan, servers, argv, reread, reactor))
         return Service()
 

@@ -271,10 +271,10 @@ def _master(options: Options, reactor: Any) -> IService:
             raise Refused("\n".join(faults))
         return plan
 
+    command = Command(options, reactor, (ListenError, Refused))
     try:
-        master = makeMaster(options.plan, options.servers, options.commandLine, reread, reactor)
+        master = makeMaster(options.plan, options.servers, options.commandLine, reread, reactor, command.fail)
     except (ValueError, ListenError) as fault:
         refuse([str(fault)])
-    command = Command(options, reactor, (ListenError, Refused))
     master.setServiceParent(command)
     return command

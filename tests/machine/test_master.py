@@ -47,13 +47,14 @@ class Machine:
         self.reactor = Reactor()
         self.system = FakeSystem(self.reactor)  # type: ignore[arg-type]
         self.pumps: list[IOPump] = []
+        self.failures: list[str] = []
         self.master = self.newMaster()
         self.agent: Agent | None = None
 
     def newMaster(self) -> Master:
         server = Server("a", "web", [self.system.process("a")], None, self.reactor)  # type: ignore[arg-type]
         elsewhere = [Row(name="b", state="elsewhere", address="host2")]
-        return Master([server], elsewhere, self.folder, self.reactor, reread=self.reread)
+        return Master([server], elsewhere, self.folder, self.reactor, reread=self.reread, failed=self.failures.append)
 
     def reread(self, name: str) -> Server:
         if name != "c":

@@ -18,6 +18,9 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_crossws.machine.supervised import NO_PORT
+from twisted_crossws.services.ports import CANNOT_LISTEN
+
 _log = Logger()
 
 #: Bytes of a line that has no end.
@@ -98,4 +101,4 @@ def letGo() -> None:
 def _words(ended: Any) -> str:
     if isinstance(ended, ProcessTerminated) and ended.signal is not None:
         return f"killed by {signal.Signals(ended.signal).name}"
-    return f"exit status {ended.exitCode}"
+    return NO_PORT if ended.exitCode == CANNOT_LISTEN else f"exit status {ended.exitCode}"

@@ -35,11 +35,17 @@ Argv = Callable[[str], list[str]]
 
 
 def makeMaster(
-    plan: Plan, servers: Sequence[ServerPlan], argv: Argv, reread: Callable[[], Plan], reactor: Any
+    plan: Plan,
+    servers: Sequence[ServerPlan],
+    argv: Argv,
+    reread: Callable[[], Plan],
+    reactor: Any,
+    failed: Callable[[str], None],
 ) -> IService:
     """
     @param servers: those whose processes it is to run.
     @param reread: reads the file again; raises L{Refused} with its faults.
+    @param failed: called with a sentence when no server can listen, so that nothing runs.
     @return: the service; starting it may raise L{Refused}, if another master is at work.
     @raise ValueError: the run folder cannot be used.
     @raise ListenError: an endpoint cannot be shared.
@@ -59,7 +65,7 @@ def makeMaster(
         if not server.isHere and server.name not in wanted
     ]
     made = [_server(plan, server, argv, reactor) for server in servers]
-    master = Master(made, elsewhere, plan.runFolder, reactor, reread=again)
+    master = Master(made, elsewhere, plan.runFolder, reactor, reread=again, failed=failed)
     bus = servers[0].config.bus
     if bus.type == "hub":
         path = hubPath(plan.path, plan.runFolder, bus.hub.path)

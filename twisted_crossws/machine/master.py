@@ -44,9 +44,11 @@ class Master(MultiService):
         reactor: Any,
         *,
         reread: Callable[[str], Server],
+        failed: Callable[[str], None],
     ) -> None:
         """
         @param reread: reads the cluster file again, and makes a server of that name; raises L{Refused} if it cannot.
+        @param failed: called with a sentence when no server can listen, so that nothing runs.
         """
         super().__init__()
         self.servers = {server.name: server for server in servers}
@@ -54,6 +56,7 @@ class Master(MultiService):
         self.folder = folder
         self.reactor = reactor
         self.reread = reread
+        self._failed = failed
         self.isLeaving = False
         self._orders = MasterOrders(self)
         path = os.path.join(folder, MASTER_SOCKET)
@@ -88,6 +91,8 @@ class Master(MultiService):
 
     def begin(self, server: Server, names: Iterable[str]) -> None:
         """Start some processes of a server, or find them if they run already."""
+        for process in server.processes.values():
+            process.onGivenUp = self._givenUp
         server.start(names, lambda name: isAnswered(socketOf(self.folder, name)))
 
     def stopServer(self, server: Server) -> Deferred[Any]:
@@ -96,6 +101,12 @@ class Master(MultiService):
         """
         stopped = DeferredList([server.stop(name) for name in server.processes])
         return stopped.addCallback(lambda _: server.close())
+
+    def _givenUp(self) -> None:
+        """End a master that has nothing to run, and never will."""
+        faults = [process.portFault for server in self.servers.values() for process in server.processes.values()]
+        if all(faults):
+            self._failed("\n".join(dict.fromkeys(faults)))
 
     def homeOf(self, name: str) -> Server | None:
         """The server that a process belongs to."""

@@ -168,9 +168,9 @@ class Server:
         except ListenError as fault:
             says = "{name} cannot run: {fault} Start it later by: crossws-ctl add {name}"
             _log.error(says, name=self.name, fault=fault)
-            for name in self._toStart:
-                self.processes[name].giveUp()
-            self._toStart.clear()
+            names, self._toStart = self._toStart, set()
+            for name in names:
+                self.processes[name].giveUp(str(fault))
 
     def _goOn(self) -> None:
         """As soon as there are ports: start who is to be started, and let all take part."""

@@ -37,6 +37,9 @@ STEADY = 1.0
 #: Seconds between two looks for a process that is not a child, after its connection was lost.
 LOOK_INTERVAL = 0.1
 
+#: Why a process has ended that cannot listen.
+NO_PORT = "a port cannot be listened on"
+
 
 class Child(Protocol):
     """A process that was launched."""
@@ -74,6 +77,8 @@ class Supervised:
     @ivar state: as in the picture above.
     @ivar pid: of the process, while there is one.
     @ivar agent: the connection to it, while there is one.
+    @ivar portFault: why it was given up, if that is a port that cannot be listened on; for people.
+    @ivar onGivenUp: called when it was given up.
     """
 
     def __init__(
@@ -94,6 +99,8 @@ class Supervised:
         self.state = "stopped"
         self.pid: int | None = None
         self.agent: Any = None
+        self.portFault = ""
+        self.onGivenUp: Callable[[], None] = lambda: None
         self._launch = launch
         self._clock = clock
         self._patience = patience
@@ -113,13 +120,20 @@ class Supervised:
         elif self.state not in ("stopped", "given up"):
             return
         self._deaths = 0
+        self.portFault = ""
         self._begin()
 
-    def giveUp(self) -> None:
-        """It cannot be started now, and is not tried again by itself."""
+    def giveUp(self, portFault: str = "") -> None:
+        """
+        Do not try to start it again by itself.
+
+        @param portFault: why a port of it cannot be listened on, if that is the reason.
+        """
         self._cancelTimer()
         self.state = "given up"
+        self.portFault = portFault
         self._tell(False)
+        self.onGivenUp()
 
     def stop(self) -> Deferred[None]:
         """
@@ -214,7 +228,7 @@ class Supervised:
             )
             says += "what the log says of it, and start it by: crossws-ctl add {name}"
             _log.error(says, name=self.name, reason=reason, deaths=self._deaths)
-            self.giveUp()
+            self.giveUp(f"{self.name}: {reason}." if reason == NO_PORT else "")
             return
         delay = min(self._patience.first * 2.0 ** (self._deaths - 1), self._patience.longest) if self._deaths else 0.0
         self.state = "waiting"

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from twisted_crossws.errors import NameTaken
 from twisted_crossws.node import Node
-from twisted_crossws.services.ports import ListenError
+from twisted_crossws.services.ports import CANNOT_LISTEN, ListenError
 from twisted_crossws.services.stopping import drainAndStop
 
 _log = Logger()
@@ -34,12 +34,21 @@ class Command(MultiService):
     once.
     """
 
-    def __init__(self, options: Any, reactor: Any, expected: tuple[type[Exception], ...] = (ListenError,)) -> None:
+    def __init__(
+        self,
+        options: Any,
+        reactor: Any,
+        expected: tuple[type[Exception], ...] = (ListenError,),
+        *,
+        isChild: bool = False,
+    ) -> None:
         """
         @param options: those of the command; their C{parent} is what C{twistd} was told.
         @param expected: what starting may raise with a sentence for people.
+        @param isChild: a master has started this process, and stops it.
         """
         super().__init__()
+        self._isChild = isChild
         self._options = options
         self._reactor = reactor
         self._expected = expected
@@ -69,7 +78,18 @@ class Command(MultiService):
         pidFile = parent.get("pidfile")
         if pidFile and os.path.exists(pidFile):
             os.remove(pidFile)
-        refuse([str(fault)])
+        refuse([str(fault)], CANNOT_LISTEN if self._isChild and isinstance(fault, ListenError) else 1)
+
+    def fail(self, fault: str) -> None:
+        """
+        End this process, which runs or is about to, with status 1.
+
+        @param fault: a sentence for people.
+        """
+        print(fault, file=sys.__stderr__)
+        # twistd has no other way to end a running process with a status of one's own.
+        atexit.register(_exitWithFailure)
+        self._reactor.callWhenRunning(self._reactor.stop)
 
 
 class CommandService(Command):
@@ -78,12 +98,8 @@ class CommandService(Command):
     """
 
     def __init__(self, node: Node, options: Any, reactor: Any, *, isChild: bool = False) -> None:
-        """
-        @param isChild: a master has started this process, and stops it.
-        """
-        super().__init__(options, reactor)
+        super().__init__(options, reactor, isChild=isChild)
         self.node = node
-        self._isChild = isChild
         node.setServiceParent(self)
 
     def startService(self) -> None:
@@ -112,18 +128,15 @@ class CommandService(Command):
     def _refused(self, failure: Failure) -> None:
         failure.trap(NameTaken, CancelledError)
         if failure.check(NameTaken):
-            print(failure.getErrorMessage(), file=sys.__stderr__)
-            # twistd has no other way to end a running process with a status of one's own.
-            atexit.register(_exitWithFailure)
-            self._reactor.stop()
+            self.fail(failure.getErrorMessage())
 
 
-def refuse(faults: list[str]) -> NoReturn:
-    """End this process, with status 1 and a line for each fault."""
+def refuse(faults: list[str], status: int = 1) -> NoReturn:
+    """End this process, with a line for each fault."""
     # Once twistd logs, sys.stderr is its log.
     for fault in faults:
         print(fault, file=sys.__stderr__)
-    raise SystemExit(1)
+    raise SystemExit(status)
 
 
 def _exitWithFailure() -> NoReturn:

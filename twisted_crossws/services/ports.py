@@ -24,6 +24,9 @@ _log = Logger()
 #: How many connections may wait to be accepted. With Twisted's 50, a burst of 200 gets 65 a second.
 BACKLOG = 4096
 
+#: The exit status of a process under a master that cannot listen: EX_UNAVAILABLE of sysexits.h.
+CANNOT_LISTEN = 69
+
 _WITH_BACKLOG = ("tcp:", "tcp6:", "ssl:", "unix:")
 
 
