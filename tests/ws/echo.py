@@ -44,11 +44,14 @@ def echoFactory(clock: Any, *, isFast: bool) -> FrontFactory:
     """What an echo listens with."""
     counters = Counters()
     options = WebSocketConfig(fast_path=isFast, allowed_origins=("*",), max_message_size=16 * 1024 * 1024)
+    admission = Admission(options, clock, counters, lambda: 0)
     door = Door(
-        admission=Admission(options, clock, counters, lambda: 0),
-        sockets=ServerFactory(gateway=Echo(), options=options, clock=clock, counters=counters),
+        admission=admission,
+        sockets=ServerFactory(
+            gateway=Echo(), options=options, clock=clock, counters=counters, refusals=admission.refusals
+        ),
         clock=clock,
-        counters=counters,
         handshakeTimeout=options.handshake_timeout,
+        holdTimeout=0.0,
     )
     return FrontFactory(door, Site(Resource()))

@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.errors import HandshakeError
-from twisted_crossws.state.counters import Counters
 from twisted_crossws.wire.http import MAX_HEAD_BYTES, RequestHead
 from twisted_crossws.ws.handshake import Admission, Admitted
 from twisted_crossws.ws.server import ServerFactory, ServerProtocol
@@ -22,6 +21,9 @@ _log = Logger()
 
 #: How many are decided about in one turn, when a door is opened that many wait at: so long others have to wait.
 AT_ONCE = 50
+
+#: What a client begins with that believes to have connected to a port for TLS (RFC 8446 section 5.1).
+_TLS = b"\x16\x03"
 
 
 class Door:
@@ -41,7 +43,6 @@ class Door:
         admission: Admission,
         sockets: ServerFactory,
         clock: IReactorTime,
-        counters: Counters,
         handshakeTimeout: float,
         holdTimeout: float,
     ) -> None:
@@ -51,7 +52,6 @@ class Door:
         self.admission = admission
         self.sockets = sockets
         self.clock = clock
-        self.counters = counters
         self.handshakeTimeout = handshakeTimeout
         self.waiting: set[Visitor] = set()
         self.isHeld = False
@@ -105,6 +105,7 @@ class Door:
             self._turn.cancel()
             self._turn = None
         for visitor in list(self.waiting):
+            self.admission.refusals.tell("stopping", visitor.peer, "This node stops.")
             visitor.refuse(HandshakeError(503, "The server is stopping.", [("Retry-After", "1")]))
 
 
@@ -124,6 +125,11 @@ class Visitor:
         self.isOver = False
         self._timer: IDelayedCall | None = None
         self._deciding: Deferred[Admitted] | None = None
+
+    @property
+    def peer(self) -> str:
+        """Address and port of the other side, for people."""
+        raise NotImplementedError
 
     def letIn(self, protocol: ServerProtocol, data: bytes) -> None:
         """
@@ -166,7 +172,8 @@ class Visitor:
     def checkEarly(self) -> None:
         """Nobody may speak before the handshake is answered; a little of it is forgiven."""
         if len(self.received) > MAX_HEAD_BYTES:
-            self._cut("handshakes_malformed")
+            self._tell("malformed", f"It sent more than {MAX_HEAD_BYTES} bytes before its handshake was answered.")
+            self._cut()
 
     def refuse(self, fault: HandshakeError) -> None:
         """It does not come in."""
@@ -208,9 +215,21 @@ class Visitor:
 
     def _tooLate(self) -> None:
         self._timer = None
-        self._cut("handshakes_timed_out")
+        limit = f"[websocket] handshake_timeout = {self.door.handshakeTimeout:g} seconds"
+        if self.isDeciding:
+            self._tell("timeout", f"The authenticator had not decided after {limit}.")
+        elif self.received.startswith(_TLS):
+            self._tell("timeout", "It speaks TLS (wss:, https:), and this port does not: listen on ssl: for that.")
+        elif self.received:
+            self._tell("timeout", f"Its request was not complete after {limit}.")
+        else:
+            # A browser that connects ahead of time, or a check whether there is a port: that is no handshake.
+            self.door.admission.refusals.count("timeout")
+        self._cut()
 
-    def _cut(self, cause: str) -> None:
-        self.door.counters[cause] += 1
+    def _tell(self, cause: str, why: str) -> None:
+        self.door.admission.refusals.tell(cause, self.peer, why)
+
+    def _cut(self) -> None:
         self.end()
         self.abort()

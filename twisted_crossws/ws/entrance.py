@@ -48,9 +48,10 @@ class Entrance:
         self._readiness = readiness
         self._door = Door(
             admission=self.admission,
-            sockets=ServerFactory(gateway=gateway, options=options, clock=clock, counters=counters),
+            sockets=ServerFactory(
+                gateway=gateway, options=options, clock=clock, counters=counters, refusals=self.admission.refusals
+            ),
             clock=clock,
-            counters=counters,
             handshakeTimeout=options.handshake_timeout,
             holdTimeout=holdTimeout,
         )

@@ -46,7 +46,7 @@ class Front(Visitor, Protocol):
             if end >= 0:
                 self._headReceived(http.parseHead(self.received[:end]), end)
         except HandshakeError as fault:
-            self.door.counters["handshakes_malformed"] += 1
+            self._tell("malformed", f"{fault}")
             self.refuse(fault)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -54,6 +54,10 @@ class Front(Visitor, Protocol):
         if self._successor is not None:
             # A site's protocol may have given the connection away in turn: only now it is known who is to hear this.
             self._successor.connectionLost(reason)
+
+    @property
+    def peer(self) -> str:
+        return peerName(self.transport.getPeer())
 
     def letIn(self, protocol: ServerProtocol, data: bytes) -> None:
         self._handOn(protocol, data)
@@ -68,7 +72,11 @@ class Front(Visitor, Protocol):
     def _headReceived(self, head: http.RequestHead, end: int) -> None:
         if head.wantsUpgrade:
             self.received = self.received[end:]
-            self.ask(head, peerName(self.transport.getPeer()))
+            self.ask(head, self.peer)
+        elif "sec-websocket-key" in head.headers:
+            # A browser has sent it, and whatever is between did not pass it on.
+            says = "The header Upgrade is missing: a proxy must pass it on, and Connection with it."
+            raise HandshakeError(426, says, [("Upgrade", "websocket")])
         else:
             received = self.received
             self.end()

@@ -19,6 +19,8 @@ from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.limits import TokenBucket
 from twisted_crossws.wire.http import Params, RequestHead
 from twisted_crossws.wire.origin import OriginPolicy
+from twisted_crossws.wire.text import shown
+from twisted_crossws.ws.refusals import Refusals
 
 _log = Logger()
 
@@ -74,6 +76,7 @@ class Admission:
 
     @ivar authenticate: the application's L{Authenticator}, or C{None}.
     @ivar isClosed: C{True} once the node stops: nobody comes in any more.
+    @ivar refusals: whom it is told of that a client may not come in, here and wherever else that is found out.
     """
 
     def __init__(
@@ -88,9 +91,9 @@ class Admission:
         """
         self.authenticate: Authenticator | None = None
         self.isClosed = False
+        self.refusals = Refusals(clock, counters)
         self._options = options
         self._clock = clock
-        self._counters = counters
         self._connected = connected
         self._deciding = 0
         self._origins = OriginPolicy(options.allowed_origins)
@@ -121,24 +124,29 @@ class Admission:
         )
 
     def _check(self, head: RequestHead, peer: str, anyPath: bool) -> HandshakeRequest:
-        options, count = self._options, self._counters
-        if self.isClosed or not self._rate.take(self._clock.seconds()):
-            count["handshakes_over_limit"] += 1
+        options, tell = self._options, self.refusals.tell
+        if self.isClosed:
+            tell("stopping", peer, "This node is to stop, and takes no new clients.")
+            raise HandshakeError(503, "The server takes no new connections now.", [("Retry-After", "1")])
+        if not self._rate.take(self._clock.seconds()):
+            limit = options.max_handshakes_per_second
+            tell("rate", peer, f"There are more handshakes than [websocket] max_handshakes_per_second = {limit:g}.")
             raise HandshakeError(503, "The server takes no new connections now.", [("Retry-After", "1")])
         if not anyPath and self._path and head.path != self._path:
-            count["handshakes_wrong_path"] += 1
+            tell("path", peer, f"It asked for the path {shown(head.path)}; [websocket] path is {options.path!r}.")
             raise HandshakeError(404, "There is no WebSocket at this path.")
         try:
             head.checkUpgrade()
             params = head.params()
-        except HandshakeError:
-            count["handshakes_malformed"] += 1
+        except HandshakeError as fault:
+            tell("malformed", peer, f"{fault}")
             raise
-        if not self._origins.allows(head.headers.get("origin"), head.headers["host"]):
-            count["handshakes_foreign_origin"] += 1
+        origin, host = head.headers.get("origin"), head.headers["host"]
+        if not self._origins.allows(origin, host):
+            tell("origin", peer, _foreignOrigin(str(origin), host))
             raise HandshakeError(403, "Pages of this origin may not connect here.")
         if 0 < options.max_connections <= self._connected() + self._deciding:
-            count["handshakes_over_limit"] += 1
+            tell("connections", peer, f"There are [websocket] max_connections = {options.max_connections} already.")
             raise HandshakeError(503, "The server has as many connections as it may have.", [("Retry-After", "5")])
         version = 2 if params.pop(_VERSION_PARAM, None) == "2" else 1
         return HandshakeRequest(head.path, params, head.headers, peer, version)
@@ -153,12 +161,24 @@ class Admission:
             if socketId is not None and not (isinstance(socketId, str) and socketId):
                 raise TypeError(f"An authenticator must give a non-empty string or None, not {type(socketId)}.")
         except Refuse as no:
-            self._counters["handshakes_refused"] += 1
+            why = f"The authenticator said {no.status} {shown(no.reason)}."
+            self.refusals.tell("authentication", request.peer, why)
             raise HandshakeError(no.status, no.reason) from None
         except CancelledError:
             raise  # Given up: too late, or the client has left.
         except Exception:
-            self._counters["handshakes_failed"] += 1
+            self.refusals.count("authenticator")
             _log.failure("the authenticator failed for {peer}, which was refused", peer=request.peer)
             raise HandshakeError(500, "The server failed to authenticate the connection.") from None
         return socketId
+
+
+def _foreignOrigin(origin: str, host: str) -> str:
+    """What the log says of a page that may not connect, for who wonders why it does not work."""
+    if origin.lower() == "null":
+        what = "It is a page without an origin, such as one opened from disk (Origin: null)."
+        entry = '"null"'
+    else:
+        what = f"It is a page of {shown(origin)}, which is not of the host {shown(host)} that it asked."
+        entry = "that origin"
+    return f"{what} If it may connect, put {entry} into [websocket] allowed_origins."

@@ -39,7 +39,7 @@ class SocketResource(Resource):
             if not head.wantsUpgrade:
                 raise HandshakeError(426, "Only WebSocket is spoken here.", [("Upgrade", "websocket")])
         except HandshakeError as fault:
-            self._door.counters["handshakes_malformed"] += 1
+            self._door.admission.refusals.tell("malformed", peerName(request.getClientAddress()), f"{fault}")
             return _refusal(request, fault)
         visitor = _RequestVisitor(self._door, request)
         visitor.arrive()
@@ -58,6 +58,10 @@ class _RequestVisitor(Visitor):
         self._request = request
         request.notifyFinish().addErrback(lambda _: self.end())
         request.channel.rawDataReceived = self._earlyReceived
+
+    @property
+    def peer(self) -> str:
+        return peerName(self._request.channel.getPeer())
 
     def letIn(self, protocol: ServerProtocol, data: bytes) -> None:
         channel = self._request.channel

@@ -26,6 +26,7 @@ from twisted_crossws.ws.ascii import AsciiFirst
 from twisted_crossws.ws.backlogs import Backlogs
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
+from twisted_crossws.ws.refusals import Refusals
 from twisted_crossws.ws.transport import isBehind, progress, unsentBytes
 from twisted_crossws.ws.whole import OPEN, WholeFrames
 
@@ -147,8 +148,9 @@ class ServerProtocol(WebSocketServerProtocol):
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: object = None) -> None:
         # All else was checked before; and what Autobahn says of it repeats what the client has sent.
-        self.factory.counters["handshakes_malformed"] += 1
-        self.transport.write(response(400, "The header Sec-WebSocket-Extensions is malformed."))
+        why = "The header Sec-WebSocket-Extensions is malformed."
+        self.factory.refusals.tell("malformed", peerName(self.transport.getPeer()), why)
+        self.transport.write(response(400, why))
         self.dropConnection()
 
     # Between Autobahn and the transport
@@ -309,12 +311,21 @@ class ServerFactory(WebSocketServerFactory):
 
     noisy = False
 
-    def __init__(self, *, gateway: Gateway, options: WebSocketConfig, clock: IReactorTime, counters: Counters) -> None:
+    def __init__(
+        self,
+        *,
+        gateway: Gateway,
+        options: WebSocketConfig,
+        clock: IReactorTime,
+        counters: Counters,
+        refusals: Refusals,
+    ) -> None:
         super().__init__(server="", reactor=clock)
         self.gateway = gateway
         self.options = options
         self.clock = clock
         self.counters = counters
+        self.refusals = refusals
         self.pings = Pings(clock, options.ping_interval)
         self.backlogs = Backlogs(clock, options, counters)
         # All timers are ours, on the given clock: Autobahn's run on a clock of its own, and up to a second early.
