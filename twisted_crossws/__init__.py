@@ -61,7 +61,7 @@ from twisted_crossws.errors import (
     ServerLost,
     SocketClosed,
 )
-from twisted_crossws.interfaces import HealthChange, IBus, IBusLink, IBusReceiver, INodeService
+from twisted_crossws.interfaces import Gap, HealthChange, IBus, IBusLink, IBusReceiver, INodeService
 from twisted_crossws.node import Node
 from twisted_crossws.state.deliver import NoReply
 from twisted_crossws.state.dispatch import Relay
@@ -87,6 +87,7 @@ __all__ = [
     # A client
     "Connector",
     # Buses
+    "Gap",
     "HealthChange",
     "IBus",
     "IBusLink",

@@ -60,6 +60,23 @@ class HealthChange:
     gap: float | None = None
 
 
+@dataclass(frozen=True)
+class Gap:
+    """
+    Packets that this node has not got, or may not have.
+
+    @ivar channel: on which they were published; empty where that is not known: it may have been any.
+    @ivar sender: the name of the server that published them; empty where that is not known.
+    @ivar count: how many are missing, exactly; C{None} where that is not known.
+    @ivar seconds: they were published within so many seconds before they are told of.
+    """
+
+    channel: str
+    sender: str
+    count: int | None
+    seconds: float
+
+
 class IBusReceiver(Interface):
     """What a node offers to the bus. None of these may raise."""
 
@@ -110,6 +127,11 @@ class IBusLink(Interface):
     refusesNames = Attribute(
         "C{True} if no two nodes of one name can be on this bus, as L{start} raises C{ValueError} for the second one, "
         "and whoever is on it serves at once (C{bool}). Elsewhere nodes have to agree on their names."
+    )
+
+    heardUntil = Attribute(
+        "A time by the clock (C{float}): whatever comes from now on was published after it. Everything before has "
+        "come, or lies in a gap that was told, or will be when the link is healthy again."
     )
 
     def serverNames() -> Any:

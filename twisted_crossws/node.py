@@ -17,6 +17,7 @@ from twisted.web.resource import IResource
 from twisted_crossws.bus.memory import memoryBus
 from twisted_crossws.cluster.channels import Channels
 from twisted_crossws.cluster.clients import Clients
+from twisted_crossws.cluster.gaps import GapWatch
 from twisted_crossws.cluster.identity import Identity
 from twisted_crossws.cluster.inbox import Inbox
 from twisted_crossws.cluster.joining import Joining
@@ -119,7 +120,7 @@ class Node(MultiService):
         self._makeEntrance(authenticate, clock)
         if self._membership.isEntering:
             self._entrance.hold()
-        self._inbox.connect(self.clients, self.servers, self.channels, self.bus, self._membership)
+        self._inbox.connect(self.clients, self.servers, self.channels, self.bus, self._membership, self._gaps)
 
     def _makeCluster(self, bus: IBus, clock: IReactorTime) -> None:
         """The parts that talk to other nodes."""
@@ -131,7 +132,9 @@ class Node(MultiService):
         self._inbox = Inbox(self.serverName, topics, codec, clock, self.counters)
         self._link = bus.attach(self._inbox, clock, self.counters)
         self.bus = Links(self.serverName, self._link)
-        self._outbox = Outbox(self.serverName, self._link, codec, self.counters, self._ownChannels())
+        own = self._ownChannels()
+        self._outbox = Outbox(self.serverName, identity.incarnation, self._link, codec, self.counters, own)
+        self._gaps = GapWatch(self._link, self.bus, self._outbox, clock, self.counters, config.node)
         self._membership = Membership(
             identity,
             outbox=self._outbox,
@@ -140,10 +143,11 @@ class Node(MultiService):
             counters=self.counters,
             lifecycle=self.lifecycle,
             options=config.node,
+            tails=self._gaps.tails,
         )
         self._outbox.countAudience(self._membership.count)
         self.bus.onHealthChange(self._membership.healthChanged)
-        self._subscriptions = Subscriptions(self._link)
+        self._subscriptions = Subscriptions(self._gaps)
         self.rooms = Rooms(self._subscriptions, topics, config.rooms.preset, config.rooms.auto_unsubscribe)
         self.servers = Servers(
             outbox=self._outbox,
@@ -343,6 +347,7 @@ class Node(MultiService):
             self.clients.stop()
             self.servers.stop()
             self._membership.leave()
+            self._gaps.stop()
             stopped: Deferred[None] = self._link.stop()
             return stopped
 

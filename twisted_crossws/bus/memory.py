@@ -94,6 +94,10 @@ class MemoryLink:
     def isAlone(self) -> bool:
         return not self._bus.others(self)
 
+    @property
+    def heardUntil(self) -> float:
+        return self._clock.seconds()
+
     def serverNames(self) -> frozenset[str]:
         return self._bus.names() | {self.serverName}
 

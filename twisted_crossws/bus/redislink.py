@@ -105,6 +105,12 @@ class RedisLink:
     def isConnected(self) -> bool:
         return any(pair.publisher.isReady and pair.subscriber.isHealthy for pair in self._pairs)
 
+    @property
+    def heardUntil(self) -> float:
+        subscribers = [pair.subscriber for pair in self._pairs]
+        # Nothing comes from those that are not healthy.
+        return min(each.heardUntil for each in [each for each in subscribers if each.isHealthy] or subscribers)
+
     def serverNames(self) -> None:
         return None
 

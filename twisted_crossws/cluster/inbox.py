@@ -15,6 +15,7 @@ from zope.interface import implementer
 from twisted_crossws.cluster.channels import Channels
 from twisted_crossws.cluster.clients import Clients
 from twisted_crossws.cluster.delivery import Delivery
+from twisted_crossws.cluster.gaps import GapWatch
 from twisted_crossws.cluster.links import Links
 from twisted_crossws.cluster.membership import Membership
 from twisted_crossws.cluster.servers import Servers
@@ -54,10 +55,16 @@ class Inbox:
         self._topics = topics
         self._codec = codec
         self._counters = counters
-        self._handlers: dict[str, Callable[[bytes], None]] = {}
+        self._handlers: dict[str, Callable[[str, bytes], None]] = {}
 
     def connect(
-        self, clients: Clients, servers: Servers, channels: Channels, links: Links, membership: Membership
+        self,
+        clients: Clients,
+        servers: Servers,
+        channels: Channels,
+        links: Links,
+        membership: Membership,
+        gaps: GapWatch,
     ) -> None:
         """Whom the packets concern. Until this is called, none may come."""
         self.healthChanged = links.healthChanged
@@ -67,6 +74,8 @@ class Inbox:
         self._servers = servers
         self._channels = channels
         self._membership = membership
+        self._gaps = gaps
+        self._numbered = gaps.numbers.received
         self._handlers = {
             self._topics.bridge: self._forServers,
             membership.ownChannel: self._forServers,
@@ -80,9 +89,9 @@ class Inbox:
         try:
             handler = self._handlers.get(channel)
             if handler is not None:
-                handler(packet)
+                handler(channel, packet)
             elif self._topics.isRoom(channel):
-                self._forRoom(packet)
+                self._forRoom(channel, packet)
             else:
                 self._forApplication(channel, packet)
         except PacketError as fault:
@@ -105,15 +114,24 @@ class Inbox:
             counter=_COUNTERS[fault.cause],
         )
 
-    def _forServers(self, packet: bytes) -> None:
-        self._servers.received(self._codec.decode(Bridge, packet).data)
+    def _forServers(self, channel: str, packet: bytes) -> None:
+        found = self._codec.decode(Bridge, packet)
+        sender = found.data.senderServer
+        if sender != self.serverName and found.number.__class__ is int and found.incarnation.__class__ is str:
+            self._numbered(channel, sender, found.incarnation, found.number)
+        self._servers.received(found.data)
 
-    def _forMembership(self, packet: bytes) -> None:
-        self._membership.received(self._codec.decode(Presence, packet))
+    def _forMembership(self, channel: str, packet: bytes) -> None:
+        said = self._codec.decode(Presence, packet)
+        if said.senderServer != self.serverName:
+            self._gaps.said(channel, said)
+        self._membership.received(said)
 
-    def _forSockets(self, packet: bytes) -> None:
+    def _forSockets(self, channel: str, packet: bytes) -> None:
         found = self._codec.decode(ForSockets, packet)
         if found.senderServer != self.serverName:
+            if found.number.__class__ is int and found.incarnation.__class__ is str:
+                self._numbered(channel, found.senderServer, found.incarnation, found.number)
             wanted = found.socketIds or []
             if found.socketId is not None:
                 wanted = [*wanted, found.socketId]
@@ -122,14 +140,18 @@ class Inbox:
     def _by(self, volatile: Any) -> Delivery:
         return self._clients.volatile if volatile is True else self._clients
 
-    def _forAll(self, packet: bytes) -> None:
+    def _forAll(self, channel: str, packet: bytes) -> None:
         found = self._codec.decode(ForAll, packet)
         if found.senderServer != self.serverName:
+            if found.number.__class__ is int and found.incarnation.__class__ is str:
+                self._numbered(channel, found.senderServer, found.incarnation, found.number)
             self._by(found.volatile).writeAll(Prepared(found.data.encode()))
 
-    def _forRoom(self, packet: bytes) -> None:
+    def _forRoom(self, channel: str, packet: bytes) -> None:
         found = self._codec.decode(ForRoom, packet)
         if found.senderServer != self.serverName:
+            if found.number.__class__ is int and found.incarnation.__class__ is str:
+                self._numbered(channel, found.senderServer, found.incarnation, found.number)
             message = Prepared(found.data.encode())
             writing = self._by(found.volatile)
             writing.writeRoom(found.roomNamespace, found.roomId, message, found.excludeSocketIds)

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_crossws.interfaces import HealthChange, IBusLink, Role
+from twisted_crossws.interfaces import Gap, HealthChange, IBusLink, Role
 from twisted_crossws.state.deliver import notify
 from twisted_crossws.state.listeners import checkListener
 from twisted_crossws.wire.text import shown
@@ -19,6 +19,7 @@ from twisted_crossws.wire.text import shown
 _log = Logger()
 
 OnHealthChange = Callable[[HealthChange], Any]
+OnGap = Callable[[Gap], Any]
 OnSubscriptionError = Callable[[str, Exception], Any]
 
 
@@ -32,6 +33,7 @@ class Links:
         self._link = link
         self._onHealthChange: tuple[OnHealthChange, ...] = ()
         self._onSubscriptionError: tuple[OnSubscriptionError, ...] = ()
+        self._onGap: tuple[OnGap, ...] = ()
 
     @property
     def isHealthy(self) -> bool:
@@ -75,6 +77,16 @@ class Links:
         self._onHealthChange = (*self._onHealthChange, listener)
         return listener
 
+    def onGap(self, listener: OnGap) -> OnGap:
+        """
+        Call a listener with each L{Gap}: what servers of this kind have published and this node did not get, by sender
+        and channel; and after an interruption one without both, as servers of other kinds, and the application's own
+        channels, have no numbers.
+        """
+        checkListener(listener)
+        self._onGap = (*self._onGap, listener)
+        return listener
+
     def onSubscriptionError(self, listener: OnSubscriptionError) -> OnSubscriptionError:
         """Call a listener with channel and exception when a Redis refuses a subscription. It is tried again."""
         checkListener(listener, "channel, error", "A listener of errors of subscriptions")
@@ -92,6 +104,10 @@ class Links:
             reason=change.reason,
         )
         notify(self._onHealthChange, (change,), self._failed)
+
+    def missed(self, gap: Gap) -> None:
+        """This node has missed something, or may have."""
+        notify(self._onGap, (gap,), self._failed)
 
     def subscriptionFailed(self, channel: str, reason: Exception) -> None:
         """A subscription was refused."""

@@ -24,6 +24,7 @@ from twisted_crossws.cluster.claim import NameClaim
 from twisted_crossws.cluster.identity import Identity
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.rollcall import RollCall
+from twisted_crossws.cluster.tails import Tails
 from twisted_crossws.config import NodeConfig
 from twisted_crossws.interfaces import HealthChange
 from twisted_crossws.state.awaited import Awaited
@@ -67,10 +68,12 @@ class Membership:
         counters: Counters,
         lifecycle: Lifecycle,
         options: NodeConfig,
+        tails: Tails,
     ) -> None:
         """
         @param identity: this server.
         @param channel: what servers announce themselves on.
+        @param tails: what is said of last numbers.
         """
         self.isJoined = False
         self.isEntering = not outbox.refusesNames
@@ -80,6 +83,7 @@ class Membership:
         self._clock = clock
         self._counters = counters
         self._lifecycle = lifecycle
+        self._tails = tails
         self._lostAfter = options.lost_after
         self._announceInterval = options.announce_interval
         self._members = Members(options.lost_after * DEPARTED_FOR)
@@ -87,11 +91,12 @@ class Membership:
         self._awaited = Awaited()
         self._claim = NameClaim(identity.describe(), self._say, clock, counters, lifecycle)
         self._rollCall = RollCall(clock)
+        tails.announce = self.announce
         self._onDown: OnDown = lambda name, reason: None
         self._onEntered: Callable[[], None] = lambda: None
         self._lastLook = 0.0
         self._wasLate = False
-        self._loops = [self._looping(self._announce), self._looping(self._look)]
+        self._loops = [self._looping(self.announce), self._looping(self._look)]
 
     def onDown(self, listener: OnDown) -> None:
         """The one to tell when a server is gone, before the application is told."""
@@ -161,6 +166,11 @@ class Membership:
         if self.isJoined:
             self.isJoined = False
             self._say("bye")
+
+    def announce(self) -> None:
+        """Give a sign of life, if this server is a member."""
+        if self.isJoined:
+            self._say("here")
 
     def count(self) -> int:
         """How many servers have announced themselves, this one included."""
@@ -254,7 +264,7 @@ class Membership:
             self._lifecycle.fire("serverUp", info.name)
             self._awaited.changed(self._all())
         if said.kind == "hello" and self.isJoined:
-            self._say("here")
+            self.announce()
         elif said.kind == "hello" and self.isEntering:
             # Nobody is to wait for more from this one, which is not here yet.
             self._say("claim", said.incarnation)
@@ -264,9 +274,6 @@ class Membership:
         self._peerClocks.forget(info.name)
         self._onDown(info.name, reason)
         self._lifecycle.fire("serverDown", info.name, reason)
-
-    def _announce(self) -> None:
-        self._say("here")
 
     def _look(self) -> None:
         now = self._clock.seconds()
@@ -293,7 +300,7 @@ class Membership:
 
     def _presence(self, kind: Any, to: str = "") -> Presence:
         me = self._me.describe()
-        return Presence(
+        presence = Presence(
             kind,
             me.name,
             me.incarnation,
@@ -306,6 +313,8 @@ class Membership:
             to,
             self._clock.seconds(),
         )
+        self._tails.addTo(presence)
+        return presence
 
     def _all(self) -> list[ServerInfo]:
         """Nobody is there before this server hears everything: whoever was asked could not answer it."""
@@ -328,5 +337,6 @@ _WORDS = {"left": "said goodbye", "lost": "is not heard any more", "restarted": 
 
 def _infoOf(said: Presence) -> ServerInfo:
     about = asdict(said)
-    del about["kind"], about["to"], about["now"]
+    for key in ("kind", "to", "now", "number", "tails", "gap"):
+        del about[key]
     return ServerInfo(about.pop("senderServer"), **about)

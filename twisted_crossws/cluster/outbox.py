@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from twisted_crossws.interfaces import IBusLink
 from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.numbers import SentNumbers
 from twisted_crossws.wire.packets import Packet, PacketCodec
 
 
@@ -20,16 +21,26 @@ class Outbox:
     Encodes packets and publishes them.
 
     @ivar serverName: what this node signs its packets with.
+    @ivar numbers: of what was published, by channel.
     """
 
     def __init__(
-        self, serverName: str, link: IBusLink, codec: PacketCodec, counters: Counters, forAll: Iterable[str]
+        self,
+        serverName: str,
+        incarnation: str,
+        link: IBusLink,
+        codec: PacketCodec,
+        counters: Counters,
+        forAll: Iterable[str],
     ) -> None:
         """
+        @param incarnation: what tells this life of the server from earlier ones of the same name.
         @param forAll: the channels that every server hears.
         """
         self.serverName = serverName
         self.codec = codec
+        self.numbers = SentNumbers()
+        self._incarnation = incarnation
         self._link = link
         self._counters = counters
         self._forAll = frozenset(forAll)
@@ -72,7 +83,7 @@ class Outbox:
         @return: whether the bus has taken it.
         @raise TypeError: a payload holds something that the bus has no form for.
         """
-        encoded = self.codec.encode(packet)
+        encoded = self._encoded(channel, packet)
         self._counters["bus_packets_published"] += 1
         return bool(self._link.publish(channel, encoded, self._audience() if channel in self._forAll else expected))
 
@@ -83,7 +94,7 @@ class Outbox:
         @param lost: called with the failure and with C{about} if it was dropped, or nobody can tell.
         @raise TypeError: as L{publish}.
         """
-        encoded = self.codec.encode(packet)
+        encoded = self._encoded(channel, packet)
         self._counters["bus_packets_published"] += 1
         expected = self._audience() if channel in self._forAll else 1
         self._link.publishCounted(channel, encoded).addCallbacks(
@@ -92,14 +103,25 @@ class Outbox:
 
     def publishCounted(self, channel: str, packet: Packet | dict[str, Any]) -> Deferred[int]:
         """
+        A map of the application gets no number, as every key of it is the application's.
+
         @return: fires with the number of subscribers that got it; fails with
             L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if it was dropped, or nobody can tell.
         @raise TypeError: the packet holds something that the bus has no form for.
         """
-        encoded = self.codec.encode(packet)
+        encoded = self.codec.encode(packet) if isinstance(packet, dict) else self._encoded(channel, packet)
         self._counters["bus_packets_published"] += 1
         published: Deferred[int] = self._link.publishCounted(channel, encoded)
         return published.addCallback(self._heard, self._audience()) if channel in self._forAll else published
+
+    def _encoded(self, channel: str, packet: Packet) -> bytes:
+        packet.incarnation = self._incarnation
+        packet.number = self.numbers.next(channel)
+        try:
+            return self.codec.encode(packet)
+        except TypeError:
+            self.numbers.takeBack(channel)
+            raise
 
     def _heard(self, count: int, expected: int) -> int:
         self._counters["bus_unheard"] += max(0, expected - count)

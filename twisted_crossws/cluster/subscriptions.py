@@ -4,14 +4,23 @@ Which channels of the bus this node hears: the first who wants one subscribes, t
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_crossws.interfaces import IBusLink
 from twisted_crossws.wire.text import shown
 
 _log = Logger()
+
+
+class Subscriber(Protocol):
+    """A link to the bus (L{IBusLink<twisted_crossws.interfaces.IBusLink>}), or what its subscriptions pass through."""
+
+    def subscribe(self, channel: str) -> Deferred[None]: ...
+
+    def unsubscribe(self, channel: str) -> Deferred[None]: ...
 
 
 class Subscriptions:
@@ -20,7 +29,7 @@ class Subscriptions:
     subscription is as wanted, however fast that has changed meanwhile.
     """
 
-    def __init__(self, link: IBusLink) -> None:
+    def __init__(self, link: Subscriber) -> None:
         self._link = link
         self._wanted: set[str] = set()
         self._confirmed: set[str] = set()

@@ -52,6 +52,7 @@ MEANINGS = {
     "bus_unconfirmed": "of these, those that were sent on a connection that broke: perhaps delivered, perhaps not",
     "bus_unheard": "deliveries that did not happen, as confirmations say: another node was not subscribed just then",
     "bus_gaps": "times in which this node may have missed packets, because a subscription was interrupted",
+    "bus_missed": "packets of other servers that did not come, as their numbers show",
     "bus_reconnects": "connections to a Redis or to the hub that were made again",
     "bus_deaf": "subscribers cut because they heard nothing any more",
     "bus_hub_taken": "times in which this process became the hub",

@@ -123,6 +123,10 @@ class MemoryCluster:
         """What is published from now on takes so long, and so do subscriptions."""
         self._bus.latency = seconds
 
+    def lose(self, packets: int) -> None:
+        """So many packets, the next ones that any node publishes, reach nobody, and nobody notices."""
+        self._bus.losing = packets
+
     def stop(self) -> list[Deferred[None]]:
         """Stop all nodes."""
         stopping = [node.stopService() for node in self._nodes.values()]
@@ -159,6 +163,7 @@ class _FaultyBus(MemoryBus):
     A bus that leaves the process, as far as its nodes can tell.
 
     @ivar latency: seconds that a packet takes.
+    @ivar losing: how many of the next packets get lost.
     """
 
     leavesProcess = True
@@ -166,6 +171,7 @@ class _FaultyBus(MemoryBus):
     def __init__(self) -> None:
         super().__init__()
         self.latency = 0.0
+        self.losing = 0
         self._all: dict[str, _FaultyLink] = {}
         self._absent: set[str] = set()
 
@@ -179,6 +185,12 @@ class _FaultyBus(MemoryBus):
     def add(self, link: MemoryLink) -> None:
         """A bus between machines knows no names."""
         self._links.append(link)
+
+    def carry(self, channel: str, packet: bytes) -> int:
+        if self.losing:
+            self.losing -= 1
+            return 0
+        return super().carry(channel, packet)
 
     def cut(self, name: str) -> None:
         self.remove(self._all.pop(name))
@@ -219,6 +231,10 @@ class _FaultyLink(MemoryLink):
         self._wasHealthy = False
         self._wanted: dict[str, None] = {}
         self._subscribing: dict[str, list[Deferred[None]]] = {}
+
+    @property
+    def heardUntil(self) -> float:
+        return self._partedAt if self.isParted else self._clock.seconds() - self._faulty.latency
 
     def serverNames(self) -> None:  # type: ignore[override]
         return None

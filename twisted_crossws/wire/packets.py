@@ -10,7 +10,9 @@ A packet is one map, as MessagePack or as JSON; every node of a cluster has the 
     csbp:members        Presence     a sign of life, ours alone
     anything else       a map, the application's own
 
-C{volatile: true} in one of the first three is ours alone: who has not taken what was sent before does not get it.
+C{volatile: true} in one of the first three is ours alone: who has not taken what was sent before does not get it. So
+are C{incarnation} and C{number} in all but the last one: that life of the sender has published so many packets on this
+channel, this one included (L{twisted_crossws.state.numbers}).
 
 Peers may send keys that are not known here; they are ignored.
 """
@@ -36,6 +38,8 @@ class ForSockets(msgspec.Struct, omit_defaults=True):
     socketIds: list[str] | None = None
     senderServer: str = ""
     volatile: Any = msgspec.UNSET
+    incarnation: Any = msgspec.UNSET
+    number: Any = msgspec.UNSET
 
 
 class ForAll(msgspec.Struct, omit_defaults=True):
@@ -44,6 +48,8 @@ class ForAll(msgspec.Struct, omit_defaults=True):
     data: str
     senderServer: str = ""
     volatile: Any = msgspec.UNSET
+    incarnation: Any = msgspec.UNSET
+    number: Any = msgspec.UNSET
 
 
 class ForRoom(msgspec.Struct):
@@ -55,6 +61,8 @@ class ForRoom(msgspec.Struct):
     senderServer: str = ""
     excludeSocketIds: list[str] = []
     volatile: Any = msgspec.UNSET
+    incarnation: Any = msgspec.UNSET
+    number: Any = msgspec.UNSET
 
 
 class ReplyTo(msgspec.Struct, omit_defaults=True):
@@ -100,6 +108,8 @@ class Bridge(msgspec.Struct):
     """What is on the channel between servers."""
 
     data: ServerEvent
+    incarnation: Any = msgspec.UNSET
+    number: Any = msgspec.UNSET
 
 
 class Presence(msgspec.Struct, omit_defaults=True):
@@ -111,6 +121,8 @@ class Presence(msgspec.Struct, omit_defaults=True):
         of life; C{bye}: it leaves.
     @ivar incarnation: what tells this life of the server from earlier ones of the same name.
     @ivar since: Unix time in seconds at which this life began.
+    @ivar tails: the last numbers of channels on which this server has become quiet.
+    @ivar gap: in a C{hello}, the seconds in which this server may have missed something.
     @ivar now: seconds of the sender's clock, by which its C{deadline}s are meant; none from servers before 0.2.
     """
 
@@ -125,6 +137,9 @@ class Presence(msgspec.Struct, omit_defaults=True):
     clients: int = 0
     to: str = ""
     now: float | None = None
+    number: Any = msgspec.UNSET
+    tails: dict[str, int] = {}
+    gap: float = 0.0
 
 
 Packet = ForSockets | ForAll | ForRoom | Bridge | Presence
