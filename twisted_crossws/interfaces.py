@@ -171,6 +171,15 @@ class IBusLink(Interface):
         L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if it was dropped, or if nobody can tell.
         """
 
+    def hasOtherSubscribers(channel: str, known: list[str]) -> Deferred[bool]:
+        """
+        Whether a channel is subscribed by others than the nodes that are known.
+
+        @param known: for each of these nodes a channel that it alone subscribes, as long as it subscribes C{channel}.
+        @return: fails with L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if nobody can tell. Asked only
+            where L{serverNames} cannot tell.
+        """
+
     def addRedis(url: str) -> Deferred[None]:
         """
         One more Redis. It is published on only once everything is subscribed there.

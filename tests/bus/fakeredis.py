@@ -211,6 +211,11 @@ class FakeClient:
                 client.send(_list(b"message", channel, packet))
         return b":%d\r\n" % len(heard)
 
+    def _pubsub(self, what: bytes, *channels: bytes) -> bytes:
+        assert what == b"NUMSUB"
+        counts = [sum(channel in client.channels for client in self._redis.clients) for channel in channels]
+        return _list(*(part for pair in zip(channels, counts, strict=True) for part in pair))
+
 
 def _error(text: str) -> bytes:
     return f"-{text}\r\n".encode()

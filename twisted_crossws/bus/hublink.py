@@ -156,6 +156,9 @@ class HubLink:
         self._put((channel, packet, count))
         return count
 
+    def hasOtherSubscribers(self, channel: str, known: list[str]) -> Deferred[bool]:
+        return fail(BusUnavailable("A hub knows the names of its servers, and does not count subscribers."))
+
     def addRedis(self, url: str) -> Deferred[None]:
         raise ValueError("This node is on a hub; a Redis can be added to a redisBus only.")
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twisted_crossws.errors import BusUnavailable
 from twisted_crossws.interfaces import IBus, IBusLink, IBusReceiver, Role
 
 _log = Logger()
@@ -130,6 +131,9 @@ class MemoryLink:
 
     def publishCounted(self, channel: str, packet: bytes) -> Deferred[int]:
         return succeed(self._bus.carry(channel, packet))
+
+    def hasOtherSubscribers(self, channel: str, known: list[str]) -> Deferred[bool]:
+        return fail(BusUnavailable("A memory bus knows the names of its servers, and does not count subscribers."))
 
     def addRedis(self, url: str) -> Deferred[None]:
         raise ValueError("This node is on a memory bus; a Redis can be added to a redisBus only.")

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from random import Random
 from secrets import token_hex
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_crossws.bus.backlog import Backlog
@@ -163,6 +164,16 @@ class RedisLink:
         self._put((channel, packet, count))
         return count
 
+    def hasOtherSubscribers(self, channel: str, known: list[str]) -> Deferred[bool]:
+        if not self._usable:
+            return fail(BusUnavailable("No Redis can be asked now."))
+        # Whatever it was published on: who is subscribed anywhere may have got it.
+        names = [_encoded(name) for name in (channel, *known)]
+        asked = [publisher.ask("PUBSUB", "NUMSUB", *names) for publisher in self._usable]
+        return gatherResults(asked, consumeErrors=True).addCallbacks(
+            lambda replies: any(map(_hasOthers, replies)), _cannotCount
+        )
+
     def addRedis(self, url: str) -> Deferred[None]:
         parsed = RedisUrl.parse(url)
         checkNew(parsed, [pair.url for pair in self._pairs])
@@ -273,6 +284,17 @@ class RedisLink:
     def _notSubscribed(self, channel: bytes, why: BusUnavailable) -> None:
         for subscribed in self._subscribing.pop(channel, ()):
             subscribed.errback(why)
+
+
+def _hasOthers(reply: list[Any]) -> bool:
+    """Of pairs of channel and count, the first is of all, and the others of each node that is known."""
+    all_, *known = reply[1::2]
+    return bool(all_ > sum(known))
+
+
+def _cannotCount(failure: Failure) -> NoReturn:
+    says = "A Redis does not say who is subscribed, or not to this user (the permission is +pubsub|numsub)."
+    raise BusUnavailable(says)
 
 
 def _encoded(channel: str) -> bytes:

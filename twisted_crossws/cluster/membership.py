@@ -201,6 +201,10 @@ class Membership:
         """
         return self._peerClocks.toMine(name, theirs)
 
+    def channels(self) -> list[str]:
+        """What each living server hears alone, this one included."""
+        return [self.ownChannel, *(serverChannel(self._channel, info.name) for info in self._members)]
+
     def isGone(self, name: str) -> bool:
         """Whether that server had announced itself, and is gone."""
         return self._members.isDeparted(name)

@@ -87,19 +87,33 @@ class Outbox:
         self._counters["bus_packets_published"] += 1
         return bool(self._link.publish(channel, encoded, self._audience() if channel in self._forAll else expected))
 
-    def publishQuestion(self, channel: str, packet: Packet, lost: Callable[[Failure, str], Any], about: str) -> None:
+    def publishQuestion(
+        self,
+        channel: str,
+        packet: Packet,
+        heard: Callable[[int, str], Any],
+        lost: Callable[[Failure, str], Any],
+        about: str,
+    ) -> None:
         """
         As L{publish}, of what one server at least must hear.
 
+        @param heard: called with the number of those that got it, and with C{about}.
         @param lost: called with the failure and with C{about} if it was dropped, or nobody can tell.
         @raise TypeError: as L{publish}.
         """
         encoded = self._encoded(channel, packet)
         self._counters["bus_packets_published"] += 1
         expected = self._audience() if channel in self._forAll else 1
-        self._link.publishCounted(channel, encoded).addCallbacks(
-            self._heard, lost, callbackArgs=(expected,), errbackArgs=(about,)
-        )
+        published: Deferred[int] = self._link.publishCounted(channel, encoded)
+        published.addCallbacks(self._questionHeard, lost, callbackArgs=(expected, heard, about), errbackArgs=(about,))
+
+    def hasOtherSubscribers(self, channel: str, known: list[str]) -> Deferred[bool]:
+        """
+        As L{IBusLink.hasOtherSubscribers<twisted_crossws.interfaces.IBusLink.hasOtherSubscribers>}.
+        """
+        others: Deferred[bool] = self._link.hasOtherSubscribers(channel, known)
+        return others
 
     def publishCounted(self, channel: str, packet: Packet | dict[str, Any]) -> Deferred[int]:
         """
@@ -122,6 +136,11 @@ class Outbox:
         except TypeError:
             self.numbers.takeBack(channel)
             raise
+
+    def _questionHeard(self, count: int, expected: int, heard: Callable[[int, str], Any], about: str) -> None:
+        if count < expected:
+            self._counters["bus_unheard"] += expected - count
+        heard(count, about)
 
     def _heard(self, count: int, expected: int) -> int:
         self._counters["bus_unheard"] += max(0, expected - count)

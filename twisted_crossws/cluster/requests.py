@@ -147,13 +147,24 @@ class Requests:
             if waiting.gathered.waitsFor(name):
                 self.unreachable(requestId, name, error)
 
-    def notCarried(self, requestId: str, own: str, error: CrossWSError) -> None:
-        """The question did not leave this server: from nobody else a reply will come."""
+    def gathered(self, requestId: str) -> Gathered | None:
+        """The state of a call, if it is still open."""
         waiting = self._waiting.get(requestId)
-        if waiting is not None:
-            waiting.gathered.hasStrangers = False
-            for name in waiting.gathered.others(own):
-                self.unreachable(requestId, name, error)
+        return None if waiting is None else waiting.gathered
+
+    def noOthers(self, requestId: str, own: str, faultOf: Callable[[str], CrossWSError | None]) -> None:
+        """
+        Nobody will reply to a call who is not known, nor whoever has a fault.
+
+        @param own: the name of this server, which has none.
+        @param faultOf: why no reply will come from a server of that name; C{None}: it may come.
+        """
+        gathered = self.gathered(requestId)
+        if gathered is not None:
+            gathered.hasStrangers = False
+            for name in gathered.others(own):
+                if (fault := faultOf(name)) is not None:
+                    self.unreachable(requestId, name, fault)
             self.settle(requestId)
 
     def settle(self, requestId: str) -> None:

@@ -11,15 +11,15 @@ from weakref import WeakSet
 from msgspec import UNSET
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from twisted_crossws.cluster.answering import Answering, Asker, ServerMessage
 from twisted_crossws.cluster.askers import ClientAsker, RemoteAsker, SelfAsker
+from twisted_crossws.cluster.audience import Audience
 from twisted_crossws.cluster.gathered import Replies
 from twisted_crossws.cluster.membership import Membership
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.requests import OnReply, Requests, Waiting
-from twisted_crossws.errors import BusUnavailable, CallTimeout, CrossWSError, NoSuchServer, RemoteError, ServerLost
+from twisted_crossws.errors import CallTimeout, CrossWSError, NoSuchServer, RemoteError, ServerLost
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.listeners import Listener, Listeners, checkEvent
 from twisted_crossws.state.members import ServerInfo
@@ -60,6 +60,7 @@ class Servers(Listeners):
         self._clock = clock
         self._counters = counters
         self._requests = Requests(clock, counters, f"{outbox.serverName[-6:]}-{incarnation}-")
+        self._audience = Audience(outbox, membership, self._requests, counters, topics.bridge)
         self._unheard = Unheard(outbox.serverName, "servers", self)
         # Weakly: what a listener never answers, and has forgotten, need not be remembered here.
         self._answering: WeakSet[Answering] = WeakSet()
@@ -246,7 +247,7 @@ class Servers(Listeners):
         asked = (targets or [own]) if isHeld else self._asked(targets, exceptSelf)
         known = self._outbox.serverNames()
         # Where the bus knows everyone, and where names are given, nobody else can answer.
-        hasStrangers = known is None and not targets
+        hasStrangers = known is None and expected is not None and not targets
         waiting = self._requests.begin(event, asked, expected, timeout, onReply, replyTo is not None, hasStrangers)
         deadline = (self._clock.seconds() + timeout) * 1000
         message = ServerEvent(
@@ -316,18 +317,12 @@ class Servers(Listeners):
         if message.callbackId is None:
             self._outbox.publish(channel, Bridge(message), 1)
         else:
-            self._outbox.publishQuestion(channel, Bridge(message), self._notCarried, message.callbackId)
+            heard = self._audience.ofAll if channel == self._topics.bridge else self._audience.ofOne
+            self._outbox.publishQuestion(channel, Bridge(message), heard, self._audience.lost, message.callbackId)
 
     def _channelTo(self, name: str) -> str:
         """What is for one server need not be read by all; but Node.js peers, which announce nothing, hear no other."""
         return self._membership.channelTo(name) or self._topics.bridge
-
-    def _notCarried(self, failure: Failure, requestId: str) -> None:
-        """The bus did not carry a question, or cannot tell: nobody but this server itself will reply."""
-        failure.trap(BusUnavailable)
-        self._counters["calls_undeliverable"] += 1
-        fault = BusUnavailable(failure.getErrorMessage())
-        self._requests.notCarried(requestId, self._outbox.serverName, fault)
 
     def _serve(self, message: ServerEvent, payload: Any, asker: Asker) -> None:
         asked = ServerMessage(message.event, payload, message.senderServer, message.callbackId)
