@@ -22,6 +22,9 @@ What can go wrong, and how a connection can end.
     ├── BusUnavailable         the bus did not carry a packet, or nobody can tell
     └── NameTaken              another living node of the cluster has this name
 
+    TypeError
+    └── OverLimit              a value that is nested too deep, or too large, to be sent
+
 Messages are whole sentences for the person who reads them. What a remote peer did wrong and what the
 local caller did wrong are never the same class: local mistakes are C{TypeError} and C{ValueError}.
 """
@@ -98,8 +101,30 @@ class ConfigError(CrossWSError):
         self.faults = tuple(faults)
 
 
+class OverLimit(TypeError):
+    """
+    A value that is nested too deep, or too large, for the wire or the bus.
+
+    @ivar code: C{"too_deep"} or C{"too_large"}: what whoever asked is told.
+    """
+
+    def __init__(self, code: str, says: str) -> None:
+        super().__init__(says)
+        self.code = code
+
+
 class FrameError(CrossWSError):
-    """A text that is not a client frame (wire section 1), or is beyond a limit."""
+    """
+    A text that is not a client frame (wire section 1), or is beyond a limit.
+
+    @ivar code: where it is beyond a limit, C{"too_deep"} or C{"too_large"}; otherwise empty.
+    @ivar askedBy: where it is that, and wants an answer, the C{callbackId} or C{ackId} that the answer is to carry.
+    """
+
+    def __init__(self, says: str, code: str = "", askedBy: str | None = None) -> None:
+        super().__init__(says)
+        self.code = code
+        self.askedBy = askedBy
 
 
 class HandshakeError(CrossWSError):

@@ -400,6 +400,24 @@ describe("what is received", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("huge numbers, half of a surrogate pair and deep nesting are taken as JavaScript has them", (t) => {
+    const { client, socket } = makeConnected(t);
+    const heard = [];
+    client.on("say", (payload) => heard.push(payload));
+    const deep = "[".repeat(1000) + "]".repeat(1000);
+    for (const value of ["100000000000000000000", "1e400", '"\\ud83d"', deep]) socket.receive(`{"event":"say","payload":${value}}`);
+    assert.deepEqual(heard.slice(0, 3), [1e20, Infinity, "\ud83d"]);
+    assert.equal(JSON.stringify(heard[3]), deep);
+  });
+
+  test("what JavaScript alone can hold goes out as JSON, and what has no form there is not sent", async (t) => {
+    const { client, socket } = makeConnected(t);
+    client.emit("say", [1e20, "\ud83d", Infinity]);
+    assert.equal(socket.sent.at(-1), '{"event":"say","payload":[100000000000000000000,"\\ud83d",null]}');
+    assert.throws(() => client.emit("say", 1n), TypeError);
+    await assert.rejects(client.call("say", 1n), TypeError);
+  });
+
   test("lifecycle message comes with every frame, ahead of its listeners", (t) => {
     const { client, socket, log } = makeConnected(t);
     client.on("say", () => log.push(["say"]));

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twisted_crossws.errors import FrameError
+from twisted_crossws.errors import FrameError, OverLimit
 from twisted_crossws.wire.frames import (
     MAX_CALLBACK_ID,
-    MAX_INTEGER,
-    MAX_NESTING,
     Answer,
     ErrorAnswer,
     ErrorReply,
@@ -25,11 +25,14 @@ from twisted_crossws.wire.frames import (
     decodeFromClient,
     decodeFromServer,
     encode,
+    encodeAnswer,
     encodeCall,
     encodeErrorReply,
     encodeEvent,
     encodeReply,
+    encodeRequest,
 )
+from twisted_crossws.wire.values import MAX_INTEGER, MAX_NESTING, MIN_INTEGER
 
 examples = settings(deadline=None, max_examples=150)
 
@@ -37,7 +40,7 @@ examples = settings(deadline=None, max_examples=150)
 payloads = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-MAX_INTEGER, MAX_INTEGER)
+    | st.integers(MIN_INTEGER, MAX_INTEGER)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -77,6 +80,24 @@ hostileBytes = (
         lambda text, at, junk: text[:at] + junk + text[at:], hostileFrames, st.integers(0, 60), st.binary(max_size=3)
     )
 )
+
+
+WRITERS = [
+    lambda payload: encodeEvent("e", payload),
+    lambda payload: encodeCall("e", payload, "7"),
+    lambda payload: encodeReply("7", payload),
+    lambda payload: encodeRequest("e", payload, "7"),
+    lambda payload: encodeAnswer("7", payload),
+    lambda payload: encode(Event("e", payload)),
+]
+
+
+def nested(depth: int, innermost: Any = None) -> list[Any]:
+    """A list in a list, and so on."""
+    value: list[Any] = [] if innermost is None else innermost
+    for _ in range(depth - 1):
+        value = [value]
+    return value
 
 
 def withPayload(value: str) -> bytes:
@@ -145,63 +166,128 @@ class TestFromClient:
         with pytest.raises(FrameError):
             decodeFromClient(text)
 
+    @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "[NaN]"])
+    def test_noNumbers(self, value: str) -> None:
+        """What Python's own json module takes for a number, and JavaScript does not, is refused at the edge."""
+        with pytest.raises(FrameError) as caught:
+            decodeFromClient(withPayload(value))
+        assert (caught.value.code, caught.value.askedBy) == ("", None)
+
     @pytest.mark.parametrize(
-        "value",
+        ("written", "read"),
         [
-            "NaN",
-            "Infinity",
-            "-Infinity",
-            "[NaN]",
-            "1e400",
-            '"\\ud800"',
-            '"\\udc00"',
-            '"\\udc00\\ud800"',
-            '"\\ud800abcdefgh"',
-            '{"\\udfff":1}',
+            (r'"\ud800"', "\ufffd"),
+            (r'"\udc00"', "\ufffd"),
+            (r'"\uDC00\uD800"', "\ufffd\ufffd"),
+            (r'"\ud800\ud800\udc00"', "\ufffd\U00010000"),
+            (r'"\ud800\udc00\udc00"', "\U00010000\ufffd"),
+            (r'"\ud800abcdefgh"', "\ufffdabcdefgh"),
+            (r'"\ud83d\ude00\udfff"', "\U0001f600\ufffd"),
+            (r'"\\ud800\udfff"', "\\ud800\ufffd"),
+            (r'"\\\ud800"', "\\\ufffd"),
+            (r'{"\udfff":["\n\ud800\u0041"]}', {"\ufffd": ["\n\ufffdA"]}),
         ],
     )
-    def test_valuesThatBreakOtherClients(self, value: str) -> None:
-        """Numbers and strings that a JavaScript peer could not read are refused at the edge."""
-        with pytest.raises(FrameError):
-            decodeFromClient(withPayload(value))
+    def test_halfPairs(self, written: str, read: object) -> None:
+        """Half of a surrogate pair, which JavaScript may send, becomes U+FFFD; whole pairs stay what they are."""
+        assert decodeFromClient(withPayload(written)).payload == read
 
-    @pytest.mark.parametrize("wrap", ["%s", "[%s]", '{"id":%s}', '[1,{"a":[2,%s]}]'])
+    def test_halfPairsElsewhere(self) -> None:
+        """So it does in the event's name, and in the id that is to come back."""
+        assert decodeFromClient(rb'{"event":"\ud800e","callbackId":"\udfff1"}') == Event("\ufffde", None, "\ufffd1")
+
+    @pytest.mark.parametrize("wrap", ["%s", "[%s]", '{"id":%s}', '[1,{"a":[2,%s]}]', "[" * 70 + "%s" + "]" * 70])
     @pytest.mark.parametrize(
-        "digits",
-        [
-            str(MAX_INTEGER + 1),
-            str(-MAX_INTEGER - 1),
-            str(2**63),
-            str(2**64),
-            str(-(2**64)),
-            "1" + "0" * 30,
-            "9" * 5000,
-        ],
-        ids=len,
+        "digits", [str(2**63), str(-(2**63) - 1), str(2**64), "1" + "0" * 20, "-1" + "0" * 30], ids=len
     )
     def test_hugeIntegers(self, digits: str, wrap: str) -> None:
-        """An integer beyond 2^53 is refused, wherever it stands."""
-        with pytest.raises(FrameError):
-            decodeFromClient(withPayload(wrap % digits))
+        """An integer beyond 64 bits, as JavaScript writes 1e20, is the float that it is there, wherever it stands."""
+        text = withPayload(wrap % digits)
+        found, expected = decodeFromClient(text).payload, json.loads(wrap % f"{float(digits)!r}")
+        assert repr(found) == repr(expected)
 
-    @pytest.mark.parametrize("integer", [MAX_INTEGER, -MAX_INTEGER])
+    @pytest.mark.parametrize("integer", [2**53 + 1, 2**60, MAX_INTEGER, MIN_INTEGER])
     def test_largestIntegers(self, integer: int) -> None:
-        """2^53 itself still passes, with both signs."""
-        assert decodeFromClient(withPayload(f"[{integer}]")).payload == [integer]
+        """What has 64 bits stays an integer, exactly."""
+        assert repr(decodeFromClient(withPayload(f"[{integer}]")).payload) == f"[{integer}]"
 
-    @pytest.mark.parametrize("inner", ["", "1", '"text"'])
+    @pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400, "9" * 5000, "[1e999]"], ids=len)
+    def test_beyondDoubles(self, number: str) -> None:
+        """A number that no double can hold is beyond a limit, and who asked can be told so."""
+        with pytest.raises(FrameError) as caught:
+            decodeFromClient(b'{"event":"e","payload":' + number.encode() + b',"callbackId":"7"}')
+        assert (caught.value.code, caught.value.askedBy) == ("too_large", "7")
+
+    @pytest.mark.parametrize("inner", ["", "1", '"text"', "{}", "1e20", r'"\ud800"'])
     def test_nestedArrays(self, inner: str) -> None:
-        """Arrays may stand 64 deep, whatever the innermost holds, and no deeper."""
-        decodeFromClient(withPayload("[" * MAX_NESTING + inner + "]" * MAX_NESTING))
-        with pytest.raises(FrameError, match="deeper than 64"):
-            decodeFromClient(withPayload("[" * (MAX_NESTING + 1) + inner + "]" * (MAX_NESTING + 1)))
+        """Arrays and objects may stand 1,000 deep, whatever the innermost holds, and no deeper."""
+        more = 1 if inner == "{}" else 0
+        depth = MAX_NESTING - more
+        decodeFromClient(withPayload("[" * depth + inner + "]" * depth))
+        with pytest.raises(FrameError, match="deeper than 1000") as caught:
+            decodeFromClient(withPayload("[" * (depth + 1) + inner + "]" * (depth + 1)))
+        assert (caught.value.code, caught.value.askedBy) == ("too_deep", None)
 
     def test_nestedObjects(self) -> None:
         """Arrays and objects count alike."""
         pairs = MAX_NESTING // 2
         decodeFromClient(withPayload('[{"a":' * pairs + "1" + "}]" * pairs))
-        with pytest.raises(FrameError, match="deeper than 64"):
+        with pytest.raises(FrameError, match="deeper than 1000"):
             decodeFromClient(withPayload('[{"a":' * pairs + "{}" + "}]" * pairs))
+
+    def test_deepStack(self) -> None:
+        """That does not depend on how deep the call stands that reads it, or on how much deeper Python would go."""
+
+        def further(levels: int) -> Any:
+            if levels:
+                return further(levels - 1)
+            return decodeFromClient(withPayload("[" * MAX_NESTING + "]" * MAX_NESTING))
+
+        limit = sys.getrecursionlimit()
+        further(limit - 250)
+        sys.setrecursionlimit(10 * limit)
+        try:
+            with pytest.raises(FrameError, match="deeper than 1000"):
+                decodeFromClient(withPayload("[" * (MAX_NESTING + 1) + "]" * (MAX_NESTING + 1)))
+        finally:
+            sys.setrecursionlimit(limit)
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            '{"event":"e","payload":%s,"callbackId":"7"}',
+            '{"event":"e]","payload":{"a":"]","b":%s},"callbackId":"7"}',
+            ' { "event" : "e" , "payload" : %s , "callbackId" : "7" } ',
+            '{"callbackId":"7","event":"e","payload":%s}',
+            '{"event":"\\"","callbackId":"7","payload":%s}',
+            '{"payload":%s,"callbackId":"7","event":"e"}',
+            '{"event":"e","payload":[%s,",\\"callbackId\\":\\"8\\"}"],"callbackId":"\\u0037"}',
+        ],
+    )
+    @pytest.mark.parametrize("depth", [1001, 100_000])
+    def test_whoAsked(self, form: str, depth: int) -> None:
+        """Who asked by a frame that is too deep to be read can be told, wherever the id stands before or after it."""
+        with pytest.raises(FrameError) as caught:
+            decodeFromClient((form % ("[" * depth + "]" * depth)).encode())
+        assert (caught.value.code, caught.value.askedBy) == ("too_deep", "7")
+
+    @pytest.mark.parametrize(
+        "id", ["7", "null", '""', '"' + "x" * 65 + '"', r'"\ud800"', r'"\u00"', '{"callbackId":"7"}', '"7"}']
+    )
+    def test_nobodyAsked(self, id: str) -> None:
+        """What is no id there is none."""
+        deep = "[" * 5000 + "]" * 5000
+        with pytest.raises(FrameError) as caught:
+            decodeFromClient(('{"event":"e","payload":' + deep + ',"callbackId":' + id + "}").encode())
+        assert (caught.value.code, caught.value.askedBy) == ("too_deep", None)
+
+    def test_cost(self) -> None:
+        """A text that is all brackets is refused after the first thousand, not read to its end."""
+        text = withPayload("[" * 1_000_000)
+        began = time.perf_counter()
+        with pytest.raises(FrameError, match="deeper than 1000"):
+            decodeFromClient(text)
+        assert time.perf_counter() - began < 0.1
 
     @pytest.mark.parametrize("key", ["payload", "callbackId", "unknown"])
     @pytest.mark.parametrize("tail", ["", "]" * 100_000 + "}"])
@@ -279,16 +365,34 @@ class TestFromServer:
             b'{"event":null}',
             b'{"callbackId":5}',
             b'{"callbackId":"7","error":"no"}',
-            b'{"callbackId":"7","payload":9007199254740993}',
-            b'{"callbackId":"7","payload":"\\ud800"}',
             b'{"event":"\xff"}',
-            b'{"callbackId":"7","payload":' + b"[" * 100_000,
+            b'{"payload":' + b"[" * 100_000,
+            b'{"event":"e","payload":1e400}',
         ],
     )
     def test_malformed(self, text: bytes) -> None:
         """What is neither a reply nor an event, or is beyond a limit, is no frame."""
         with pytest.raises(FrameError):
             decodeFromServer(text)
+
+    def test_whatJavaScriptWrites(self) -> None:
+        """Huge integers, half pairs and deep nesting are read as from clients."""
+        found = decodeFromServer(rb'{"payload":[100000000000000000000,"\ud800"],"callbackId":"7"}')
+        assert repr(found) == repr(Reply("7", [1e20, "\ufffd"]))
+        deep = b"[" * MAX_NESTING + b"]" * MAX_NESTING
+        assert encode(decodeFromServer(b'{"event":"e","payload":' + deep + b"}")).count(b"[") == MAX_NESTING
+
+    @pytest.mark.parametrize(("payload", "code"), [("[" * 1001 + "]" * 1001, "too_deep"), ("1e400", "too_large")])
+    def test_beyondLimits(self, payload: str, code: str) -> None:
+        """
+        A reply that is beyond a limit is an error of that code, so that nobody waits for it in vain; and of a request
+        it is known whom to tell.
+        """
+        reply = decodeFromServer(('{"payload":' + payload + ',"callbackId":"7"}').encode())
+        assert isinstance(reply, ErrorReply) and (reply.callbackId, reply.code) == ("7", code)
+        with pytest.raises(FrameError) as caught:
+            decodeFromServer(('{"event":"e","payload":' + payload + ',"ackId":"7"}').encode())
+        assert (caught.value.code, caught.value.askedBy) == (code, "7")
 
     @examples
     @given(hostileBytes)
@@ -336,25 +440,38 @@ class TestEncode:
         """Each kind of frame is written in its own form."""
         assert encode(frame) == text
 
-    @pytest.mark.parametrize(
-        "write",
-        [
-            lambda payload: encodeEvent("e", payload),
-            lambda payload: encodeCall("e", payload, "7"),
-            lambda payload: encodeReply("7", payload),
-            lambda payload: encode(Event("e", payload)),
-        ],
-    )
+    @pytest.mark.parametrize("write", WRITERS)
     def test_noFormInJSON(self, write: Any) -> None:
         """A payload that JSON has no form for is the caller's mistake, and the message names its type."""
         with pytest.raises(TypeError, match="complex"):
             write({"a": [1j]})
 
     @pytest.mark.parametrize("payload", ["\ud800", ["\udfff"], {"\ud800": 1}])
-    def test_loneSurrogates(self, payload: object) -> None:
-        """Half of a surrogate pair has no form in UTF-8, and is never sent."""
-        with pytest.raises(ValueError):
-            encodeEvent("e", payload)
+    def test_halfPairs(self, payload: object) -> None:
+        """Half of a surrogate pair has no form in UTF-8, and is never sent: that is the caller's mistake."""
+        for write in WRITERS:
+            with pytest.raises(TypeError, match="surrogate"):
+                write(payload)
+        with pytest.raises(TypeError, match="surrogate"):
+            encodeEvent("\udfff", None)
+
+    def test_nesting(self) -> None:
+        """A payload of 1,000 levels is written, and no deeper one; nor one that holds itself."""
+        own: list[Any] = []
+        own.append(own)
+        for write in WRITERS:
+            assert write(nested(MAX_NESTING)).count(b"[") == MAX_NESTING
+            for tooMuch in (nested(MAX_NESTING + 1), nested(100_000), own):
+                with pytest.raises(OverLimit, match="deeper than 1000") as caught:
+                    write(tooMuch)
+                assert caught.value.code == "too_deep"
+
+    def test_deepNoForm(self) -> None:
+        """Deep inside, too, what has no form is said to have none."""
+        with pytest.raises(TypeError, match="surrogate"):
+            encodeEvent("e", nested(MAX_NESTING - 1, ["\ud800"]))
+        with pytest.raises(TypeError, match="no form"):
+            encodeEvent("e", 10**5000)
 
     @examples
     @given(names, payloads, st.none() | callbackIds)
@@ -411,11 +528,21 @@ class TestAnswers:
         with pytest.raises(FrameError):
             decodeAnswer(json.dumps({"ackId": ackId, "payload": 1}).encode())
 
-    @pytest.mark.parametrize("value", ["9007199254740993", "[" * 70 + "]" * 70, "1e999", '"\\ud800"'])
-    def test_limits(self, value: str) -> None:
-        """The limits of events are those of answers."""
-        with pytest.raises(FrameError):
-            decodeAnswer(b'{"ackId":"a","payload":' + value.encode() + b"}")
+    def test_whatJavaScriptWrites(self) -> None:
+        """Huge integers, half pairs and deep nesting are read as in events."""
+        deep = "[" * (MAX_NESTING - 1) + "]" * (MAX_NESTING - 1)
+        text = '{"ackId":"a-1","payload":[100000000000000000000,"\\ud800",' + deep + "]}"
+        found = decodeAnswer(text.encode())
+        assert isinstance(found, Answer) and repr(found.payload[:2]) == repr([1e20, "\ufffd"])
+
+    @pytest.mark.parametrize(("value", "code"), [("[" * 1001 + "]" * 1001, "too_deep"), ("1e999", "too_large")])
+    def test_limits(self, value: str, code: str) -> None:
+        """An answer that is beyond a limit of events is an error of that code: whoever asked need not wait for more."""
+        found = decodeAnswer(('{"ackId":"a-1","payload":' + value + "}").encode())
+        assert isinstance(found, ErrorAnswer) and (found.ackId, found.code) == ("a-1", code)
+        with pytest.raises(FrameError) as caught:
+            decodeAnswer(('{"ackId":"' + "x" * 65 + '","payload":' + value + "}").encode())
+        assert caught.value.code == code
 
     @examples
     @given(hostileBytes)

@@ -10,10 +10,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from twisted_crossws.errors import OverLimit
 from twisted_crossws.interfaces import IBusLink
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.numbers import SentNumbers
-from twisted_crossws.wire.packets import Packet, PacketCodec
+from twisted_crossws.wire.packets import MAX_PACKET_SIZE, Packet, PacketCodec
 
 
 class Outbox:
@@ -81,7 +82,8 @@ class Outbox:
         """
         @param expected: how many must hear it, if that is not one of the channels that every server hears.
         @return: whether the bus has taken it.
-        @raise TypeError: a payload holds something that the bus has no form for.
+        @raise TypeError: a payload holds something that the bus has no form for, or is nested too deep, or is too large
+            (L{OverLimit}).
         """
         encoded = self._encoded(channel, packet)
         self._counters["bus_packets_published"] += 1
@@ -123,7 +125,7 @@ class Outbox:
             L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if it was dropped, or nobody can tell.
         @raise TypeError: the packet holds something that the bus has no form for.
         """
-        encoded = self.codec.encode(packet) if isinstance(packet, dict) else self._encoded(channel, packet)
+        encoded = self._limited(packet) if isinstance(packet, dict) else self._encoded(channel, packet)
         self._counters["bus_packets_published"] += 1
         published: Deferred[int] = self._link.publishCounted(channel, encoded)
         return published.addCallback(self._heard, self._audience()) if channel in self._forAll else published
@@ -132,7 +134,7 @@ class Outbox:
         packet.incarnation = self._incarnation
         packet.number = self.numbers.next(channel)
         try:
-            return self.codec.encode(packet)
+            return self._limited(packet)
         except TypeError:
             self.numbers.takeBack(channel)
             raise
@@ -141,6 +143,14 @@ class Outbox:
         if count < expected:
             self._counters["bus_unheard"] += expected - count
         heard(count, about)
+
+    def _limited(self, packet: Packet | dict[str, Any]) -> bytes:
+        """What is larger than what is read is told to whoever sends it: nobody else could be."""
+        encoded = self.codec.encode(packet)
+        if len(encoded) > MAX_PACKET_SIZE:
+            says = f"The packet has {len(encoded)} bytes, and more than {MAX_PACKET_SIZE} are not read on the bus."
+            raise OverLimit("too_large", says)
+        return encoded
 
     def _heard(self, count: int, expected: int) -> int:
         self._counters["bus_unheard"] += max(0, expected - count)

@@ -340,6 +340,10 @@ class Servers(Listeners):
             if until < self._clock.seconds():
                 self._counters["calls_expired"] += 1
                 return
+        if message.error is not None:
+            # It is beyond a limit of what can be read.
+            self._askerOf(message).error(message.error.code, message.error.message)
+            return
         payload = None if message.payload is UNSET else message.payload
         self._serve(message, payload, self._askerOf(message))
 

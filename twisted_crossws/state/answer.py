@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
-from twisted_crossws.errors import ReplyError
+from twisted_crossws.errors import OverLimit, ReplyError
 from twisted_crossws.state.connection import Connection
 from twisted_crossws.state.deliver import DECLINED, Gathering
 from twisted_crossws.wire.frames import Request, encodeAnswer, encodeErrorAnswer
@@ -50,7 +50,10 @@ class RequestAnswer(Gathering):
 
     def failed(self, failure: Failure) -> None:
         fault = failure.value
-        code, message = (fault.code, fault.message) if isinstance(fault, ReplyError) else _FAILED
+        if isinstance(fault, ReplyError):
+            code, message = fault.code, fault.message
+        else:
+            code, message = (fault.code, str(fault)) if isinstance(fault, OverLimit) else _FAILED
         self._send(encodeErrorAnswer(self._request.ackId, code, message))
 
     def declined(self) -> None:

@@ -21,7 +21,16 @@ from twisted_crossws.state.deliver import notify
 from twisted_crossws.state.lifecycle import CLIENT_EVENTS
 from twisted_crossws.state.listeners import Listeners, checkEvent, isReserved
 from twisted_crossws.state.pulse import Pulse, checkNotNegative
-from twisted_crossws.wire.frames import ErrorReply, Event, Reply, Request, decodeFromServer, encodeCall, encodeEvent
+from twisted_crossws.wire.frames import (
+    ErrorReply,
+    Event,
+    Reply,
+    Request,
+    decodeFromServer,
+    encodeCall,
+    encodeErrorAnswer,
+    encodeEvent,
+)
 from twisted_crossws.wire.text import shown
 
 _log = Logger()
@@ -166,6 +175,8 @@ class Conversation:
             frame = decodeFromServer(text)
         except FrameError as fault:
             _log.debug("dropped a text from the server: {fault}", fault=fault)
+            if fault.askedBy is not None and self._connection is not None and self._connection.isOpen:
+                self._connection.line.sendText(encodeErrorAnswer(fault.askedBy, fault.code, str(fault)))
             return
         if isinstance(frame, Reply):
             self._acks.resolve(frame.callbackId, frame.payload)

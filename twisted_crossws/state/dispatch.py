@@ -11,7 +11,7 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_crossws.errors import ReplyError
+from twisted_crossws.errors import OverLimit, ReplyError
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.deliver import DECLINED, Gathering
 from twisted_crossws.state.listeners import Listeners
@@ -234,8 +234,10 @@ def noListener(event: str) -> tuple[str, str]:
 def errorOf(failure: Failure) -> tuple[str, str]:
     """
     What a caller may know of a failure: code and message. What a listener did not raise as L{ReplyError} may hold
-    anything, so its text stays here.
+    anything, so its text stays here. A result that could not be sent is no secret.
     """
     if isinstance(failure.value, ReplyError):
         return failure.value.code, failure.value.message
+    if isinstance(failure.value, OverLimit):
+        return failure.value.code, str(failure.value)
     return "internal_error", "The server failed to handle this event."

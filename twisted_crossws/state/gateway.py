@@ -20,7 +20,7 @@ from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.limits import TokenBucket
 from twisted_crossws.state.seams import Channel, Request
 from twisted_crossws.state.sockets import Socket, Sockets
-from twisted_crossws.wire.frames import decodeAnswer, decodeFromClient, encodeEvent
+from twisted_crossws.wire.frames import decodeAnswer, decodeFromClient, encodeErrorReply, encodeEvent
 
 _log = Logger()
 
@@ -95,8 +95,7 @@ class ClientGateway:
         try:
             frame = decodeFromClient(text)
         except FrameError as fault:
-            self._noEvent(socket, text, fault)
-            return None
+            return self._noEvent(socket, text, fault)
         if self._maxEvents > 0 and not self._isEventAllowed(socket):
             return None
         return self._dispatch.eventReceived(socket, frame)
@@ -148,8 +147,17 @@ class ClientGateway:
         for socket in list(self.all):
             socket.abort()
 
-    def _noEvent(self, socket: Socket, text: bytes, fault: FrameError) -> None:
-        """What is no event may be an answer. One that is waited for is no noise."""
+    def _noEvent(self, socket: Socket, text: bytes, fault: FrameError) -> bytes | None:
+        """
+        What is no event may be an answer. One that is waited for is no noise.
+
+        @return: what is answered to an event that is beyond a limit.
+        """
+        if fault.askedBy is not None:
+            self._malformed(socket, fault)
+            if socket.speaksErrors:
+                return self._dispatch.sendable(socket, encodeErrorReply(fault.askedBy, fault.code, str(fault)))
+            return None
         if socket.speaksErrors:
             try:
                 answer = decodeAnswer(text)
@@ -158,8 +166,9 @@ class ClientGateway:
             else:
                 if not self._asking.answerReceived(socket, answer):
                     self._isNoiseAllowed(socket)
-                return
+                return None
         self._malformed(socket, fault)
+        return None
 
     def _malformed(self, socket: Socket, fault: FrameError) -> None:
         self.counters["frames_malformed"] += 1

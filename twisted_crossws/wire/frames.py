@@ -14,27 +14,30 @@ Client frames: what a client and a server say to each other, as JSON text (wire 
 
 Here a I{reply} goes to a client that asked, and an I{answer} comes from a client that was asked.
 
-Reading is strict, because what is read here is passed on to other clients: numbers that JavaScript cannot
-hold, C{NaN}, lone surrogates and deep nesting end in L{FrameError}, and nothing else ever does.
+Whatever JavaScript writes is read, as L{values<twisted_crossws.wire.values>} says; what is beyond a limit ends in
+L{FrameError}, which tells whom to answer so, and nothing else ever does. What is read can be passed on to others.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from twisted_crossws.errors import FrameError
+from twisted_crossws.errors import FrameError, OverLimit
+from twisted_crossws.wire.values import (
+    MAX_NESTING,
+    UNREADABLE,
+    UNWRITABLE,
+    reread,
+    rewritten,
+    settled,
+)
 
 #: The longest C{callbackId} or C{ackId} that counts as one; anything else means that no reply is wanted.
 MAX_CALLBACK_ID = 64
-
-#: How deep arrays and objects may stand inside each other. Real payloads stay below ten; Python's own
-#: recursion limit is far above, and is not to be found by a client.
-MAX_NESTING = 64
-
-#: The largest integer that every peer holds exactly: a JavaScript number is a double.
-MAX_INTEGER = 2**53
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -162,10 +165,18 @@ _decodeEvent = msgspec.json.Decoder(Event).decode
 _decodeFromClient = msgspec.json.Decoder(_FromClient).decode
 _decodeFromServer = msgspec.json.Decoder(_FromServer).decode
 _decodeAnswer = msgspec.json.Decoder(_AnswerIn).decode
+_decodeAny = msgspec.json.Decoder().decode
+_decodeText = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
-#: Everything that msgspec raises for bytes that are not what they should be.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# The frame itself is one.
+_LEVELS = MAX_NESTING + 1
+
+# Bytes from the end in which an id is looked for that cannot be read with the rest: it has 64 characters at most, and
+# as an escape each has 12 bytes.
+_TAIL = 1000
+
+_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 
 
 def decodeFromClient(text: bytes) -> Event:
@@ -177,8 +188,8 @@ def decodeFromClient(text: bytes) -> Event:
     """
     try:
         frame = _decodeEvent(text)
-    except _UNREADABLE:
-        frame = _withoutCallbackId(text)
+    except UNREADABLE:
+        frame = _oddEvent(text)
     else:
         if frame.callbackId is not None and not 0 < len(frame.callbackId) <= MAX_CALLBACK_ID:
             frame = Event(frame.event, frame.payload)
@@ -189,20 +200,29 @@ def decodeFromClient(text: bytes) -> Event:
         # What most payloads are, and what most of them hold.
         for value in payload.values():
             if value.__class__ is not str:
-                _checkValue(payload)
-                break
+                return _withinLimits(frame)
     elif payload.__class__ is not str:
-        _checkValue(payload)
+        return _withinLimits(frame)
     return frame
 
 
-def _withoutCallbackId(text: bytes) -> Event:
-    """Read a frame whose C{callbackId} is none, if that is all that is wrong with it."""
+def _withinLimits(frame: Event) -> Event:
     try:
-        found = _decodeFromClient(text)
-    except _UNREADABLE as fault:
+        payload = settled(frame.payload)
+    except OverLimit as fault:
+        raise FrameError(f"The frame is beyond a limit. {fault}", fault.code, frame.callbackId) from None
+    return frame if payload is frame.payload else Event(frame.event, payload, frame.callbackId)
+
+
+def _oddEvent(text: bytes) -> Event:
+    """Read a frame that holds what only JavaScript takes, or whose C{callbackId} is none."""
+    try:
+        found = reread(_decodeFromClient, text)
+    except OverLimit as fault:
+        raise FrameError(f"The frame is beyond a limit. {fault}", fault.code, _idIn(text, b"callbackId")) from None
+    except UNREADABLE as fault:
         raise FrameError(f"The text is not a client frame: {fault}.") from None
-    return Event(found.event, found.payload)
+    return Event(found.event, found.payload, found.callbackId if _isId(found.callbackId) else None)
 
 
 def decodeAnswer(text: bytes) -> Answer | ErrorAnswer:
@@ -210,18 +230,23 @@ def decodeAnswer(text: bytes) -> Answer | ErrorAnswer:
     Read what L{decodeFromClient} took for no frame, since it is no event: the answer to a request.
 
     @param text: one whole message.
+    @return: one that is beyond a limit is an error of that code, as far as it can be told whose it is.
     @raise FrameError: it is not that either, or is beyond a limit.
     """
     try:
-        found = _decodeAnswer(text)
-    except _UNREADABLE as fault:
+        found = _read(_decodeAnswer, text)
+        payload = settled(found.payload)
+    except OverLimit as fault:
+        if (ackId := _idIn(text, b"ackId")) is None:
+            raise FrameError(f"The answer is beyond a limit. {fault}", fault.code) from None
+        return ErrorAnswer(ackId, fault.code, str(fault))
+    except UNREADABLE as fault:
         raise FrameError(f"The text is no answer: {fault}.") from None
     if not _isId(found.ackId):
         raise FrameError(f"The answer's ackId is not a string of 1 to {MAX_CALLBACK_ID} characters.")
     if found.error is not None:
         return ErrorAnswer(found.ackId, found.error.code, found.error.message)
-    _checkValue(found.payload)
-    return Answer(found.ackId, found.payload)
+    return Answer(found.ackId, payload)
 
 
 def decodeFromServer(text: bytes) -> Event | Reply | ErrorReply | Request:
@@ -229,29 +254,44 @@ def decodeFromServer(text: bytes) -> Event | Reply | ErrorReply | Request:
     Read what a server sent. A frame with a C{callbackId} is a reply, whatever else it holds.
 
     @param text: one whole message.
-    @raise FrameError: it is no frame.
+    @return: a reply that is beyond a limit is an error of that code, as far as it can be told whose it is.
+    @raise FrameError: it is no frame, or is beyond a limit.
     """
     try:
-        found = _decodeFromServer(text)
-    except _UNREADABLE as fault:
+        found = _read(_decodeFromServer, text)
+        payload = settled(found.payload)
+    except OverLimit as fault:
+        if (callbackId := _idIn(text, b"callbackId")) is not None:
+            return ErrorReply(callbackId, fault.code, str(fault))
+        raise FrameError(f"The frame is beyond a limit. {fault}", fault.code, _idIn(text, b"ackId")) from None
+    except UNREADABLE as fault:
         raise FrameError(f"The text is not a server's frame: {fault}.") from None
-    _checkValue(found.payload)
     if _isId(found.callbackId):
         if found.error is not None:
             return ErrorReply(found.callbackId, found.error.code, found.error.message)
-        return Reply(found.callbackId, found.payload)
+        return Reply(found.callbackId, payload)
     if not (isinstance(found.event, str) and found.event):
         raise FrameError("The frame has neither a callbackId nor an event.")
     if _isId(found.ackId):
-        return Request(found.event, found.payload, found.ackId)
-    return Event(found.event, found.payload)
+        return Request(found.event, payload, found.ackId)
+    return Event(found.event, payload)
+
+
+def _read(decode: Callable[[bytes], Any], text: bytes) -> Any:
+    try:
+        return decode(text)
+    except UNREADABLE:
+        return reread(decode, text)
 
 
 def encodeEvent(event: str, payload: object) -> bytes:
     """
     @raise TypeError: C{payload} holds something that JSON has no form for; the message names its type.
     """
-    return _encode(_EventOut(event, payload))
+    try:
+        return _encode(_EventOut(event, payload))
+    except UNWRITABLE as fault:
+        return rewritten(_encode, _decodeAny, _EventOut(event, payload), fault, _LEVELS)
 
 
 def encodeCall(event: str, payload: object, callbackId: str) -> bytes:
@@ -260,14 +300,20 @@ def encodeCall(event: str, payload: object, callbackId: str) -> bytes:
 
     @raise TypeError: C{payload} holds something that JSON has no form for.
     """
-    return _encode(_CallOut(event, payload, callbackId))
+    try:
+        return _encode(_CallOut(event, payload, callbackId))
+    except UNWRITABLE as fault:
+        return rewritten(_encode, _decodeAny, _CallOut(event, payload, callbackId), fault, _LEVELS)
 
 
 def encodeReply(callbackId: str, payload: object) -> bytes:
     """
     @raise TypeError: C{payload} holds something that JSON has no form for.
     """
-    return _encode(_ReplyOut(payload, callbackId))
+    try:
+        return _encode(_ReplyOut(payload, callbackId))
+    except UNWRITABLE as fault:
+        return rewritten(_encode, _decodeAny, _ReplyOut(payload, callbackId), fault, _LEVELS)
 
 
 def encodeErrorReply(callbackId: str, code: str, message: str = "") -> bytes:
@@ -281,14 +327,20 @@ def encodeRequest(event: str, payload: object, ackId: str) -> bytes:
 
     @raise TypeError: C{payload} holds something that JSON has no form for.
     """
-    return _encode(_RequestOut(event, payload, ackId))
+    try:
+        return _encode(_RequestOut(event, payload, ackId))
+    except UNWRITABLE as fault:
+        return rewritten(_encode, _decodeAny, _RequestOut(event, payload, ackId), fault, _LEVELS)
 
 
 def encodeAnswer(ackId: str, payload: object) -> bytes:
     """
     @raise TypeError: C{payload} holds something that JSON has no form for.
     """
-    return _encode(_AnswerOut(ackId, payload))
+    try:
+        return _encode(_AnswerOut(ackId, payload))
+    except UNWRITABLE as fault:
+        return rewritten(_encode, _decodeAny, _AnswerOut(ackId, payload), fault, _LEVELS)
 
 
 def encodeErrorAnswer(ackId: str, code: str, message: str = "") -> bytes:
@@ -322,20 +374,18 @@ def _isId(value: object) -> bool:
     return value.__class__ is str and 0 < len(value) <= MAX_CALLBACK_ID
 
 
-def _checkValue(value: object, room: int = MAX_NESTING) -> None:
-    """Hold a decoded JSON value to the limits. Scalars inside containers cost no call of their own."""
-    kind = value.__class__
-    if kind is dict:
-        inner = value.values()  # type: ignore[attr-defined]
-    elif kind is list:
-        inner = value
-    else:
-        if kind is int and not -MAX_INTEGER <= value <= MAX_INTEGER:  # type: ignore[operator]
-            raise FrameError("The frame holds an integer beyond 2^53, which JavaScript peers cannot hold.")
-        return
-    if not room:
-        raise FrameError(f"The frame is nested deeper than {MAX_NESTING} levels.")
-    for each in inner:
-        kind = each.__class__
-        if kind is dict or kind is list or kind is int:
-            _checkValue(each, room - 1)
+def _idIn(text: bytes, key: bytes) -> str | None:
+    """
+    The id of a frame that cannot be read as a whole, where it stands before or after all that is deep: every client
+    puts it there. Within JSON what is found is no part of a string, as its quotes would be escaped.
+    """
+    pair = rb'"' + key + rb'"\s*:\s*(' + _STRING + rb")"
+    event = rb'"event"\s*:\s*' + _STRING
+    found = re.match(rb"\s*\{\s*(?:" + event + rb"\s*,\s*)?" + pair + rb"\s*[,}]", text) or re.search(
+        rb",\s*" + pair + rb"\s*(?:,\s*" + event + rb"\s*)?\}\s*\Z", text[-_TAIL:]
+    )
+    try:
+        value = _decodeText(found[1]) if found else None
+    except UNREADABLE:
+        return None
+    return value if _isId(value) else None

@@ -24,7 +24,16 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from twisted_crossws.errors import PacketError
+from twisted_crossws.errors import OverLimit, PacketError
+from twisted_crossws.wire.values import (
+    MAX_NESTING,
+    UNREADABLE,
+    UNWRITABLE,
+    deeper,
+    reread,
+    rewritten,
+    settled,
+)
 
 #: The event name that a reply carries. What makes it a reply is C{isCallback}.
 REPLY_EVENT = "_Cs_Cb_"
@@ -150,7 +159,8 @@ _P = TypeVar("_P", ForSockets, ForAll, ForRoom, Bridge, Presence, dict[str, Any]
 MAX_PACKET_SIZE = 16 * 1_048_576
 
 
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+#: How deep a packet may be nested: a payload, and what is around it here and in the answers of clients.
+_LEVELS = MAX_NESTING + 16
 
 
 class PacketCodec:
@@ -163,6 +173,9 @@ class PacketCodec:
         @param compression: C{True} for MessagePack, C{False} for JSON.
         """
         self._format = "MessagePack" if compression else "JSON"
+        # JSON has one kind of numbers, so a peer in JavaScript may write integers of any size.
+        self._isLoose = not compression
+        self._reread: Callable[[Any, bytes], Any] = deeper if compression else reread
         encoder = msgspec.msgpack.Encoder() if compression else msgspec.json.Encoder()
         self._encode = encoder.encode
         decoder: Any = msgspec.msgpack.Decoder if compression else msgspec.json.Decoder
@@ -186,8 +199,8 @@ class PacketCodec:
         """
         try:
             return self._encode(value)
-        except (OverflowError, ValueError, RecursionError) as fault:
-            raise TypeError(f"The bus has no form for what is in this packet: {fault}.") from None
+        except UNWRITABLE as fault:
+            return rewritten(self._encode, self._decodeAny, value, fault, _LEVELS)
 
     def decode(self, kind: type[_P], packet: bytes) -> _P:
         """
@@ -198,14 +211,24 @@ class PacketCodec:
             says = f"The packet has {len(packet)} bytes, and more than {MAX_PACKET_SIZE} are not read."
             raise PacketError("oversized", says)
         try:
-            return self._decoders[kind](packet)  # type: ignore[no-any-return]
-        except _UNREADABLE as fault:
+            found = self._decoders[kind](packet)
+        except UNREADABLE:
+            found = self._again(kind, packet)
+        return _fit(kind, found) if self._isLoose else found  # type: ignore[no-any-return]
+
+    def _again(self, kind: type[_P], packet: bytes) -> Any:
+        """Read what msgspec has refused."""
+        try:
+            return self._reread(self._decoders[kind], packet)
+        except (OverLimit, *UNREADABLE) as fault:
             raise self._error(kind, packet, fault) from None
 
     def _error(self, kind: type, packet: bytes, fault: Exception) -> PacketError:
+        if isinstance(fault, OverLimit | RecursionError):
+            return PacketError("oversized", f"The packet is beyond a limit. {fault}")
         try:
-            found = self._decodeAny(packet)
-        except _UNREADABLE as unreadable:
+            found = self._reread(self._decodeAny, packet)
+        except (OverLimit, *UNREADABLE) as unreadable:
             says = f"The packet is not {self._format} ({unreadable}); all nodes of a cluster need the same compression."
             return PacketError("unreadable", says)
         return PacketError("malformed", f"The packet is no {kind.__name__}: {fault}.", _sender(found))
@@ -218,6 +241,23 @@ class PacketCodec:
         @raise TypeError: it holds something that the bus has no form for.
         """
         return self.decode(dict, self.encode({"v": value}))["v"]
+
+
+def _fit(kind: type, found: Any) -> Any:
+    """
+    Make integers of more than 64 bits floats, which MessagePack has no form for anyway. A question or a reply that is
+    beyond a limit is answered, or is, that error.
+    """
+    try:
+        if kind is Bridge:
+            found.data.payload = settled(found.data.payload, _LEVELS)
+        elif kind is dict:
+            settled(found, _LEVELS)
+    except OverLimit as fault:
+        if kind is not Bridge:
+            raise PacketError("oversized", f"The packet is beyond a limit. {fault}") from None
+        found.data.payload, found.data.error = msgspec.UNSET, ReplyFault(fault.code, str(fault))
+    return found
 
 
 def _sender(found: Any) -> str:
