@@ -206,7 +206,8 @@ class Rig:
     def __init__(self, url: str = "ws://server.example/chat", **options: Any) -> None:
         self.clock = Clock()
         self.endpoint = FakeEndpoint(self.clock)
-        options = {"random": lambda: 0.5, **options}
+        # Without jitter: each wait is as long as it can be.
+        options = {"random": lambda: 0.0, **options}
         self.client = Connector(url, endpoint=self.endpoint, clock=self.clock, **options)
         self.events: list[tuple[Any, ...]] = []
         for event in LIFECYCLE:

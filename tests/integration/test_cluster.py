@@ -174,7 +174,7 @@ class TestNodes:
     async def test_relayingNodeDies(self, redis: FaultyRedis, tmp_path: Path) -> None:
         """The answer to a question that was handed on finds its client at another node, if the relaying one dies."""
         one, two, three = await startPuppets(tmp_path, redis, NAMES)
-        client = Connector(one.process.url, params={"id": "sam"}, fastReconnectInterval=60.0)
+        client = Connector(one.process.url, params={"id": "sam"}, fastReconnectInterval=60.0, random=lambda: 0.0)
         await client.connect()
         asked = client.call("relay", {"to": "serverC", "event": "later", "payload": [1.0, "the answer"]})
         asked.addErrback(lambda failure: None)

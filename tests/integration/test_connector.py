@@ -127,7 +127,12 @@ class Place:
 
     def client(self, path: str = "", **options: Any) -> Connector:
         """A client of this place, quick to come back."""
-        options = {"pingInterval": 0, "fastReconnectInterval": 0.05, "reconnectMaxInterval": 0.1} | options
+        options = {
+            "pingInterval": 0,
+            "fastReconnectInterval": 0.05,
+            "reconnectMaxInterval": 0.1,
+            "random": lambda: 0.0,
+        } | options
         self._clients.append(self.connector(path, **options))
         return self._clients[-1]
 

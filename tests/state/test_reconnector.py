@@ -24,12 +24,21 @@ class TestReconnecting:
         assert rig.told("reconnect") == [
             ("reconnect", 1, 1.0),
             ("reconnect", 2, 1.0),
-            ("reconnect", 3, 2.5),
-            ("reconnect", 4, 4.5),
-            ("reconnect", 5, 8.5),
+            ("reconnect", 3, 3.0),
+            ("reconnect", 4, 5.0),
+            ("reconnect", 5, 9.0),
             ("reconnect", 6, 10.0),
         ]
         assert rig.endpoint.attempts == 7
+
+    def test_spread(self) -> None:
+        """Clients that lose their server in the same moment do not come back in the same: the first wait is spread."""
+        delays = []
+        for chance in (0.0, 0.25, 0.99):
+            rig = Rig(random=lambda chance=chance: chance)
+            rig.connected().crash()
+            delays.append(rig.told("reconnect")[0][2])
+        assert delays == pytest.approx([3.0, 2.25, 0.03])
 
     def test_notEarlier(self) -> None:
         """Nothing is dialled before the wait is over."""
@@ -63,7 +72,7 @@ class TestReconnecting:
         rig.accept()
         assert rig.client.isConnected and not rig.client.isReconnecting
 
-    @pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4000, 4002])
+    @pytest.mark.parametrize("code", [1000, 1001, 1011, 3000, 4000, 4002, 4008])
     def test_closeThatIsNotFinal(self, code: int) -> None:
         """A server that closes is connected to again."""
         rig = Rig()

@@ -45,6 +45,7 @@ class Connector:
         open()           close(code, reason)       error(failure)     an attempt to connect failed
         ping()           pong(latency)             pongTimeout()      the heartbeat
         message(text)    every text but the heartbeat's answer
+        unreachable(reason, attempt)               the same as a sentence, and how many in a row have failed
         reconnect(attempt, delay)                  the next attempt comes after so many seconds
         repeatLimit(limit)                         so many attempts to reconnect failed, there will be no other
 
@@ -65,6 +66,7 @@ class Connector:
         pingMessage: str = "",
         callTimeout: float = 5.0,
         repeatLimit: int | None = None,
+        attempts: int | None = None,
         pendingAfter: float = 0.1,
         reconnectOn: ReconnectOn | None = None,
         headers: Mapping[str, str] | None = None,
@@ -80,11 +82,13 @@ class Connector:
         @param pingInterval: from one heartbeat to the next; 0 turns it off.
         @param pongTimeout: a heartbeat without an answer for so long ends the connection.
         @param fastReconnectThreshold: how many attempts to reconnect come quickly.
-        @param fastReconnectInterval: before each of these; later waits double from it.
+        @param fastReconnectInterval: the longest wait before each of these; later waits double from it.
         @param reconnectMaxInterval: no wait is longer.
         @param pingMessage: the heartbeat's text, the same as the server has.
         @param callTimeout: how long a call waits for its reply.
         @param repeatLimit: after so many failed attempts to reconnect in a row it is given up; C{None} is never.
+        @param attempts: after so many failed attempts in a row L{connect} fails, and the client rests; C{None} is
+            never. While nobody waits for L{connect}, C{repeatLimit} counts alone.
         @param pendingAfter: a call without a reply for so long is pending, see L{call}.
         @param reconnectOn: called with code and reason when a connection that was open has ended, says whether to
             reconnect, in place of the rule of the final codes. It must not call methods of the client.
@@ -123,7 +127,9 @@ class Connector:
             schedule=ReconnectSchedule(fastReconnectThreshold, fastReconnectInterval, reconnectMaxInterval),
             random=random,
             repeatLimit=repeatLimit,
+            attempts=attempts,
             reconnectOn=reconnectOn,
+            name=target.name,
         )
 
     def __repr__(self) -> str:
@@ -170,11 +176,13 @@ class Connector:
 
     def connect(self) -> Deferred[None]:
         """
-        Connect, unless that is done or under way.
+        Connect, unless that is done or under way. After the first attempt that fails, a line in the log says what is
+        the matter; the lifecycle event C{unreachable} says it of each.
 
         @return: fires when the connection is open, however many attempts that takes. Fails with L{NotConnected} when it
-            is given up: by L{close}, or at C{repeatLimit}; and with L{HandshakeRefused} when the server answers with an
-            HTTP status from 400 to 499, although the client goes on trying then. Cancelling it ends the waiting only.
+            is given up: by L{close}, after so many C{attempts}, or at C{repeatLimit}; and with L{HandshakeRefused} when
+            the server answers with an HTTP status from 400 to 499, although the client goes on trying then. Cancelling
+            it ends the waiting only.
         """
         return self._reconnector.connect()
 

@@ -21,11 +21,12 @@ class ReconnectSchedule:
     """
     How long a client waits before each attempt to reconnect.
 
-    The first few come quickly, since most losses are short. From then on the wait doubles, with jitter, so that the
-    clients of a server that fell do not all come back in the same moment.
+    The first few come quickly, since most losses are short; from then on the wait doubles. From the first one on each
+    lies anywhere within the last interval of what it may be, so that the clients of a server that fell do not all come
+    back in the same moment.
 
     @ivar fastAttempts: how many attempts come quickly.
-    @ivar interval: seconds before each of these.
+    @ivar interval: seconds, the longest wait before each of these, and how far all waits are spread.
     @ivar longest: seconds, never to wait longer.
     """
 
@@ -42,11 +43,11 @@ class ReconnectSchedule:
         """
         if hint is not None:
             return min(hint, self.longest)
-        if attempt <= self.fastAttempts:
-            return min(self.interval, self.longest)
         # Beyond 2^64 the product is longer than any limit, and would overflow a float in the end.
-        doubled = self.interval * 2.0 ** min(attempt - self.fastAttempts, 64)
-        return min(doubled + self.interval * random(), self.longest)
+        doublings = min(attempt - self.fastAttempts, 64)
+        factor = 2.0**doublings + 1 if doublings > 0 else 1.0
+        latest = min(self.interval * factor, self.longest)
+        return latest - min(self.interval, latest) * random()
 
 
 def hintOf(code: int, reason: str) -> float | None:

@@ -38,6 +38,7 @@ CLIENT_EVENTS = {
     "open": "",
     "close": "code, reason",
     "error": "failure",
+    "unreachable": "reason, attempt",
     "reconnect": "attempt, delay",
     "repeatLimit": "limit",
     "ping": "",

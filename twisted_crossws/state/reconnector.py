@@ -5,7 +5,7 @@ Keeping a client connected: when to try, when to try again, and when to stop.
 
     idle      connect(), reconnect()              ▶ trying
     trying    opened                              ▶ open        the attempts count from 0 again
-    trying    failed                              ▶ waiting, or idle beyond repeatLimit
+    trying    failed                              ▶ waiting, or idle beyond repeatLimit or attempts
     open      over                                ▶ waiting, or idle beyond repeatLimit, or if the code is final
     waiting   its time is up                      ▶ trying
     any       reconnect()                         ▶ trying
@@ -67,13 +67,18 @@ class Reconnector:
         schedule: ReconnectSchedule,
         random: Callable[[], float],
         repeatLimit: int | None,
+        attempts: int | None,
         reconnectOn: ReconnectOn | None,
+        name: str,
     ) -> None:
         """
-        @param tell: called with a lifecycle event and its arguments: C{error}, C{reconnect} or C{repeatLimit}.
+        @param tell: called with a lifecycle event and its arguments: C{error}, C{unreachable}, C{reconnect} or
+            C{repeatLimit}.
         @param random: gives a number from 0 to 1, for the jitter.
         @param repeatLimit: how many attempts to reconnect may fail in a row; C{None} is any number.
+        @param attempts: how many attempts may fail in a row while somebody waits for L{connect}; C{None} is any number.
         @param reconnectOn: decides in place of L{FINAL_CODES}; it must not call methods of the client.
+        @param name: where to, for the log.
         @raise ValueError: a number is negative.
         """
         checkNotNegative(
@@ -81,6 +86,7 @@ class Reconnector:
             fastReconnectInterval=schedule.interval,
             reconnectMaxInterval=schedule.longest,
             repeatLimit=repeatLimit,
+            attempts=attempts,
         )
         self.isReconnecting = False
         self._clock = clock
@@ -90,8 +96,12 @@ class Reconnector:
         self._schedule = schedule
         self._random = random
         self._repeatLimit = repeatLimit
+        self._attempts = attempts
         self._reconnectOn = reconnectOn
+        self._name = name
         self._attempt = 0
+        # How many attempts in a row never were open; the first of them need not be one to reconnect.
+        self._failures = 0
         self._current: Connection | None = None
         self._retry: IDelayedCall | None = None
         # All that are not gone yet: the current one, and those that are leaving.
@@ -126,7 +136,7 @@ class Reconnector:
         @return: as L{connect}.
         """
         if reset:
-            self._attempt = 0
+            self._attempt = self._failures = 0
         self.isReconnecting = self._current is not None or self._retry is not None
         waiter = self._newWaiter()
         dropped = self._detach()
@@ -156,7 +166,7 @@ class Reconnector:
         return closer
 
     def opened(self, connection: Connection) -> None:
-        self._attempt = 0
+        self._attempt = self._failures = 0
         self.isReconnecting = False
         self._talk.opened(connection)
         if connection.isOpen:
@@ -168,9 +178,15 @@ class Reconnector:
 
     def failed(self, connection: Connection, failure: Failure) -> None:
         self._current = None
+        self._failures += 1
+        failures, why = self._failures, failure.getErrorMessage()
+        isEnough = self._attempts is not None and failures >= self._attempts and self._isSomeoneWaiting()
         refused = self._takeWaiters() if _isRefusal(failure) else []
-        tellNext = self._next(failure.getErrorMessage())
+        tellNext = self._rest(f"Gave up after {failures} attempts. {why}") if isEnough else self._next(why)
+        if failures == 1:
+            _log.warn("cannot connect to {server}: {why}", server=self._name, why=why)
         self._tell("error", failure)
+        self._tell("unreachable", why, failures)
         tellNext()
         for waiter in refused:
             waiter.errback(failure)
@@ -242,7 +258,7 @@ class Reconnector:
 
     def _rest(self, why: str) -> Callable[[], None]:
         """Stop trying. What is returned tells those who wait for a connection."""
-        self._attempt = 0
+        self._attempt = self._failures = 0
         self.isReconnecting = False
         waiters = self._takeWaiters()
 
@@ -263,6 +279,10 @@ class Reconnector:
 
     def _isSomeoneLeaving(self) -> bool:
         return not self._alive <= {self._current}
+
+    def _isSomeoneWaiting(self) -> bool:
+        # One that was cancelled has been called.
+        return any(not waiter.called for waiter in self._waiters)
 
     def _newWaiter(self) -> Deferred[None]:
         # Without a canceller: one that is cancelled swallows its result, so it need not be looked for here.
