@@ -5,12 +5,15 @@ const assert = require("node:assert/strict");
 const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
 const { describe, test } = require("node:test");
+const v8 = require("node:v8");
 const vm = require("node:vm");
 
 const SOURCE = join(__dirname, "..", "..", "twisted_crossws", "browser", "crossws.js");
 const CrossWS = require(SOURCE);
 
-const LIFECYCLE = ["open", "close", "error", "reconnect", "repeatLimit", "ping", "pong", "pongTimeout", "message"];
+const LIFECYCLE = [
+  "open", "close", "error", "unreachable", "reconnect", "repeatLimit", "ping", "pong", "pongTimeout", "message",
+];
 
 /** Timers that fire when the test says so. */
 class FakeClock {
@@ -90,11 +93,15 @@ class FakeWebSocket {
   }
 }
 
-/** A client, and all that surrounds it. Its lifecycle is written to log; what it tells the console, to complaints. */
+/**
+ * A client, and all that surrounds it. Its lifecycle is written to log, but for unreachable, which has tests of its own;
+ * what it tells the console, to complaints and warnings. Waits have no jitter: they are as long as they can be.
+ */
 function makeWorld(t, options = {}, url = "ws://host/chat") {
   const clock = new FakeClock();
   const sockets = [];
   const complaints = [];
+  const warnings = [];
   class Socket extends FakeWebSocket {
     constructor(...args) {
       super(...args);
@@ -105,10 +112,15 @@ function makeWorld(t, options = {}, url = "ws://host/chat") {
   t.mock.method(globalThis, "clearTimeout", (id) => clock.clearTimeout(id));
   t.mock.method(performance, "now", () => clock.now);
   t.mock.method(console, "error", (...args) => complaints.push(args));
-  const client = new CrossWS(url, { WebSocket: Socket, random: () => 0.5, ...options });
+  t.mock.method(console, "warn", (...args) => warnings.push(args.join(" ")));
+  const client = new CrossWS(url, { WebSocket: Socket, random: () => 0, ...options });
   const log = [];
-  for (const event of LIFECYCLE) client.lifecycle.on(event, (...args) => log.push([event, ...args]));
-  const world = { client, clock, sockets, complaints, log };
+  const failures = [];
+  for (const event of LIFECYCLE) {
+    const list = event === "unreachable" ? failures : log;
+    client.lifecycle.on(event, (...args) => list.push([event, ...args]));
+  }
+  const world = { client, clock, sockets, complaints, warnings, log, failures };
   Object.defineProperty(world, "socket", { get: () => sockets.at(-1) });
   return world;
 }
@@ -148,6 +160,13 @@ describe("loading", () => {
     vm.runInContext(readFileSync(SOURCE, "utf8"), page);
   });
 
+  test("is at most 6 kB, once a tool has made it small", () => {
+    const source = readFileSync(SOURCE, "utf8").replace(/\/\*.*?\*\//gs, "").replace(/(^| )\/\/ .*/gm, "");
+    const bare = source.replace(/\s+/g, " ").replace(/ ?([{}()[\],;:=<>?&|+*-]) ?/g, "$1");
+    // terser 5 makes 6,140 bytes of 10,108 such.
+    assert.ok(bare.length <= 10110, `${bare.length} characters without comments and spaces`);
+  });
+
   test("an import for its side effect gives the global CrossWS", async () => {
     assert.equal(globalThis.CrossWS, CrossWS, "Node.js takes the file for CommonJS");
     delete globalThis.CrossWS;
@@ -159,7 +178,7 @@ describe("loading", () => {
 describe("options", () => {
   test("an option that does not exist is named", () => {
     for (const name of ["pingIntervall", "toString"]) {
-      const expected = { name: "TypeError", message: new RegExp(`"${name}".*params, pingInterval`) };
+      const expected = { name: "TypeError", message: new RegExp(`"${name}".*params, connectTimeout`) };
       assert.throws(() => new CrossWS("ws://host", { [name]: 1 }), expected);
     }
   });
@@ -184,13 +203,14 @@ describe("options", () => {
     const had = Object.getOwnPropertyDescriptor(globalThis, "WebSocket");
     Object.defineProperty(globalThis, "WebSocket", { value: undefined, configurable: true, writable: true });
     t.after(() => (had ? Object.defineProperty(globalThis, "WebSocket", had) : delete globalThis.WebSocket));
-    assert.throws(() => new CrossWS("ws://host"), { name: "Error", message: /option "WebSocket"/ });
+    assert.throws(() => new CrossWS("ws://host"), { name: "TypeError", message: /option "WebSocket"/ });
   });
 
   test("the global WebSocket is the default", (t) => {
     const had = Object.getOwnPropertyDescriptor(globalThis, "WebSocket");
     const made = [];
     const value = function (url) { made.push(url); };
+    t.mock.method(globalThis, "setTimeout", () => 1);
     Object.defineProperty(globalThis, "WebSocket", { value, configurable: true, writable: true });
     t.after(() => (had ? Object.defineProperty(globalThis, "WebSocket", had) : delete globalThis.WebSocket));
     new CrossWS("ws://host").connect();
@@ -341,6 +361,33 @@ describe("listeners", () => {
         for (const listener of [undefined, null, "f", {}]) assert.throws(add("say", listener), TypeError);
       }
     }
+  });
+
+  test("of the lifecycle need an event that there is", (t) => {
+    const { client } = makeWorld(t);
+    for (const method of ["on", "once"]) {
+      const expected = { name: "TypeError", message: /one of open, close, error, unreachable,/ };
+      assert.throws(() => client.lifecycle[method]("cloze", () => {}), expected);
+    }
+  });
+
+  test("that nobody has added cost nothing, whatever the server sends", (t) => {
+    v8.setFlagsFromString("--expose-gc");
+    const collect = vm.runInNewContext("gc");
+    const { client, socket, log } = makeConnected(t);
+    client.lifecycle.off("message");
+    client.once("once", () => {});
+    const receive = (count) => {
+      for (let i = 0; i < count; i++) socket.onmessage({ data: JSON.stringify({ event: "x".repeat(100) + i }) });
+    };
+    receive(1000);
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    receive(50000);
+    collect();
+    const grown = process.memoryUsage().heapUsed - before;
+    assert.ok(grown < 2e6, `${grown} bytes are kept for 50,000 names`);
+    assert.deepEqual(log, []);
   });
 
   test("events may have the names of what every object has", (t) => {
@@ -542,6 +589,42 @@ describe("emit", () => {
     for (const event of ["", undefined, 5]) assert.throws(() => client.emit(event, 1), TypeError);
     assert.throws(() => client.emit("say", 1n), TypeError);
     assert.deepEqual(socket.sent, []);
+  });
+});
+
+describe("a payload", () => {
+  const buffer = new ArrayBuffer(2);
+  const lost = {
+    ArrayBuffer: buffer, SharedArrayBuffer: new SharedArrayBuffer(2), DataView: new DataView(buffer),
+    Uint8Array: new Uint8Array(2), Float64Array: new Float64Array(2), Blob: new Blob(["x"]),
+    Map: new Map([[1, 2]]), Set: new Set([1]), Promise: Promise.resolve(1),
+  };
+  for (const [kind, value] of Object.entries(lost)) {
+    test(`that is or has a ${kind} is refused with a sentence, as JSON would lose it`, async (t) => {
+      const { client, socket, clock } = makeConnected(t, { pingInterval: 0 });
+      const expected = { name: "TypeError", message: new RegExp(`payload must be JSON.*${kind}`) };
+      for (const payload of [value, [1, [value]], { a: { b: value } }]) {
+        assert.throws(() => client.emit("say", payload), expected);
+        await assert.rejects(client.call("say", payload), expected);
+        client.on("ask", () => [payload]);
+        socket.receive({ event: "ask", ackId: "a" });
+        await new Promise((resolve) => setImmediate(resolve));
+        client.off("ask");
+      }
+      assert.deepEqual(socket.frames.map(({ error }) => error?.code), Array(3).fill("internal_error"));
+      assert.equal(clock.timers.size, 0);
+    });
+  }
+
+  test("may be whatever JSON has a form for, and what has a form of its own", (t) => {
+    const { client, socket } = makeConnected(t);
+    class Point { x = 1; }
+    const own = Object.assign(new Map(), { toJSON: () => "own" });
+    const date = new Date(0);
+    client.emit("say", [null, true, 1, "Map", [], {}, new Point(), date, own, undefined, () => {}, new String("s")]);
+    assert.deepEqual(socket.frames[0].payload, [
+      null, true, 1, "Map", [], {}, { x: 1 }, "1970-01-01T00:00:00.000Z", "own", null, null, "s",
+    ]);
   });
 });
 
@@ -769,6 +852,99 @@ describe("connect", () => {
   });
 });
 
+describe("an attempt to connect", () => {
+  test("is given up after connectTimeout, and followed by another", (t) => {
+    const { client, sockets, clock, log } = makeWorld(t, { pingInterval: 0 });
+    client.connect();
+    clock.advance(9999);
+    assert.deepEqual(log, []);
+    clock.advance(1);
+    assert.equal(sockets[0].closed[0], 1000, "or browsers would keep it, and block others to that host");
+    assert.deepEqual(names(log), ["error", "close", "reconnect"]);
+    assert.match(log[0][1].message, /10000 ms/);
+    assert.deepEqual(log.slice(1), [["close", 1006, ""], ["reconnect", 1, 3000]]);
+    sockets[0].end(1006);
+    clock.advance(3000);
+    sockets[1].accept();
+    clock.advance(1e5);
+    assert.equal(client.isConnected, true);
+    assert.equal(sockets.length, 2);
+  });
+
+  test("has its own time, and is not mistaken for a wait", (t) => {
+    const { client, sockets, clock } = makeWorld(t, { connectTimeout: 500, repeatLimit: 0 });
+    client.connect();
+    client.connect();
+    assert.equal(sockets.length, 1);
+    clock.advance(500);
+    assert.equal(client.isReconnecting, false);
+    assert.equal(clock.timers.size, 0);
+    const endless = makeWorld(t, { connectTimeout: 0 });
+    endless.client.connect();
+    assert.equal(endless.clock.timers.size, 0);
+  });
+
+  test("that ends leaves no time limit behind", (t) => {
+    const { client, sockets, clock } = makeWorld(t, { pingInterval: 0 });
+    client.connect();
+    sockets[0].accept();
+    assert.equal(clock.timers.size, 0);
+    client.reconnect();
+    client.close();
+    assert.equal(clock.timers.size, 0);
+  });
+
+  test("that fails says what is the matter: each to the listeners, the first to the console", (t) => {
+    const { client, sockets, clock, failures, warnings } = makeWorld(t, { params: { token: "secret" } });
+    client.connect();
+    sockets[0].onerror({ error: new Error("refused") });
+    assert.deepEqual(failures, [["unreachable", "refused", 1]]);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0], /cannot connect to ws:\/\/host\/chat\. refused/);
+    clock.advance(3000);
+    sockets[1].fail();
+    clock.advance(3000);
+    sockets[2].end(1006);
+    assert.deepEqual(failures.slice(1).map(([, reason, attempt]) => [reason, attempt]), [
+      ["No WebSocket there, or none for this page.", 2], ["Closed: 1006 ", 3],
+    ]);
+    clock.advance(3000);
+    sockets[3].accept();
+    sockets[3].end(1006);
+    assert.equal(failures.length, 3, "the end of a connection is no failed attempt");
+    clock.advance(3000);
+    clock.advance(10000);
+    assert.deepEqual(failures[3], ["unreachable", "No answer came in 10000 ms.", 1]);
+    assert.equal(warnings.length, 2);
+    assert.ok(!warnings.join().includes("secret"));
+  });
+
+  test("is the last for connect() after so many attempts", async (t) => {
+    const { client, sockets, clock, log } = makeWorld(t, { attempts: 2 });
+    let error;
+    client.connect().catch((reason) => (error = reason));
+    sockets[0].fail();
+    await null;
+    assert.equal(error, undefined);
+    clock.advance(3000);
+    sockets[1].onerror({ error: new Error("refused") });
+    await null;
+    assert.equal(error.name, "NotConnected");
+    assert.match(error.message, /refused/);
+    assert.equal(client.isReconnecting, false);
+    assert.equal(clock.timers.size, 0);
+    assert.deepEqual(names(log).at(-1), "close");
+    client.connect();
+    sockets[2].accept();
+    sockets[2].end(1006);
+    for (let i = 3; i < 8; i++) {
+      clock.advance(1e5);
+      sockets[i].fail();
+    }
+    assert.equal(client.isReconnecting, true, "a connection that was open is not given up by it");
+  });
+});
+
 describe("close", () => {
   test("closes with 4001, and does not come back", (t) => {
     const { client, socket, sockets, clock, log } = makeConnected(t);
@@ -830,17 +1006,32 @@ describe("reconnecting", () => {
   test("waits: quick ones first, then doubled with jitter, never longer than the longest", (t) => {
     const world = makeWorld(t, { random: () => 0.5 });
     assert.deepEqual(delaysOf(world, 10), [
-      [1, 3000], [2, 3000], [3, 3000], [4, 7500], [5, 13500], [6, 25500], [7, 49500], [8, 97500], [9, 120000],
-      [10, 120000],
+      [1, 1500], [2, 1500], [3, 1500], [4, 7500], [5, 13500], [6, 25500], [7, 49500], [8, 97500], [9, 118500],
+      [10, 118500],
     ]);
     assert.equal(world.sockets.length, 11);
   });
 
+  test("is spread from the first attempt on: each wait lies within the last interval of what it may be", (t) => {
+    for (const [chance, first, slow, longest] of [[0, 3000, 9000, 120000], [0.75, 750, 6750, 117750]]) {
+      const delays = delaysOf(makeWorld(t, { random: () => chance }), 9).map(([, delay]) => delay);
+      assert.deepEqual([delays[0], delays[2], delays[3], delays[8]], [first, first, slow, longest]);
+      t.mock.restoreAll();
+    }
+    const hasty = delaysOf(makeWorld(t, { reconnectMaxInterval: 2000, random: () => 0.5 }), 5);
+    assert.deepEqual(new Set(hasty.map(([, delay]) => delay)), new Set([1000]), "nor do they all come at the limit");
+  });
+
+  test("does not wait where the interval is 0", (t) => {
+    const world = makeWorld(t, { fastReconnectInterval: 0 });
+    assert.deepEqual(new Set(delaysOf(world, 1200).map(([, delay]) => delay)), new Set([0]));
+  });
+
   test("has a schedule of its own making", (t) => {
     const world = makeWorld(t, {
-      fastReconnectThreshold: 1, fastReconnectInterval: 10, reconnectMaxInterval: 45, random: () => 0,
+      fastReconnectThreshold: 1, fastReconnectInterval: 10, reconnectMaxInterval: 55,
     });
-    assert.deepEqual(delaysOf(world, 4), [[1, 10], [2, 20], [3, 40], [4, 45]]);
+    assert.deepEqual(delaysOf(world, 4), [[1, 10], [2, 30], [3, 50], [4, 55]]);
   });
 
   test("waits no longer than the longest from the first attempt on, and for ever", (t) => {
@@ -882,7 +1073,7 @@ describe("reconnecting", () => {
     });
   }
 
-  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 4000, 4002, 4013]) {
+  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 4000, 4002, 4008, 4009, 4013]) {
     test(`is done after ${code}`, (t) => {
       const { client, socket } = makeConnected(t);
       socket.end(code);
@@ -1046,40 +1237,142 @@ describe("reconnect()", () => {
   });
 });
 
-describe("the page comes online", () => {
-  const makePage = (t, options) => {
-    const page = new EventTarget();
-    let count = 0;
-    globalThis.addEventListener = (name, listener) => (count++, page.addEventListener(name, listener));
-    globalThis.removeEventListener = (name, listener) => page.removeEventListener(name, listener);
-    t.after(() => {
-      delete globalThis.addEventListener;
-      delete globalThis.removeEventListener;
-    });
-    const world = makeConnected(t, options);
-    return { ...world, online: () => page.dispatchEvent(new Event("online")), listened: () => count };
+/** A page around the client, whose events the test fires. It knows how many listeners it has. */
+const makePage = (t, options) => {
+  const listeners = new Set();
+  const key = (name, listener, isCapture) => [name, isCapture, listener];
+  globalThis.addEventListener = (name, listener, isCapture) => {
+    if (![...listeners].some((each) => each[0] === name && each[2] === listener)) {
+      listeners.add(key(name, listener, isCapture));
+    }
   };
+  globalThis.removeEventListener = (name, listener, isCapture) => {
+    for (const each of listeners) {
+      if (each[0] === name && each[1] === isCapture && each[2] === listener) listeners.delete(each);
+    }
+  };
+  t.after(() => {
+    delete globalThis.addEventListener;
+    delete globalThis.removeEventListener;
+  });
+  const fire = (type, persisted) => {
+    // What happens to the document passes the window on its way down, and only then.
+    for (const [name, isCapture, listener] of listeners) if (name === type && isCapture) listener({ type, persisted });
+  };
+  return { ...makeConnected(t, options), fire, listeners };
+};
 
-  test("while the client waits: it tries at once, and once", (t) => {
-    const { sockets, clock, log, online } = makePage(t);
+describe("the page comes online", () => {
+  test("while the client waits: it tries sooner, but not all clients in the same moment, and once", (t) => {
+    const chances = [0, 0, 0.5, 0.75];
+    const { sockets, clock, log, fire } = makePage(t, {
+      fastReconnectThreshold: 0, fastReconnectInterval: 4000, random: () => chances.shift() ?? 0,
+    });
     sockets[0].end(1006);
-    online();
-    online();
-    assert.equal(sockets.length, 2);
-    clock.advance(9000);
-    assert.equal(sockets.length, 2, "the wait is over");
+    clock.advance(12000);
     sockets[1].fail();
-    assert.deepEqual(log.at(-1), ["reconnect", 2, 3000], "the event does not reset the count");
+    assert.deepEqual(log.at(-1), ["reconnect", 2, 20000]);
+    fire("online");
+    fire("online");
+    assert.equal(sockets.length, 2, "not at once");
+    clock.advance(1999);
+    assert.equal(sockets.length, 2);
+    clock.advance(1);
+    assert.equal(sockets.length, 3);
+    clock.advance(9000);
+    assert.equal(sockets.length, 3, "the wait is over");
+    sockets[2].fail();
+    assert.equal(log.at(-1)[1], 3, "the event does not reset the count");
   });
 
-  test("while it is connected, closed or given up: nothing happens", (t) => {
-    const { client, sockets, online, listened } = makePage(t);
-    online();
+  test("while the client waits for less: nothing is later for it", (t) => {
+    const chances = [0.9, 0.9];
+    const { sockets, clock, fire } = makePage(t, { random: () => chances.shift() });
     sockets[0].end(1006);
-    assert.equal(listened(), 1);
+    fire("online");
+    clock.advance(300);
+    assert.equal(sockets.length, 2);
+    clock.advance(9000);
+    assert.equal(sockets.length, 2);
+  });
+
+  test("while it is connected, closed or given up: nothing happens, and the page does not hold it", (t) => {
+    const { client, sockets, clock, fire, listeners } = makePage(t);
+    fire("online");
+    clock.advance(9000);
+    sockets[0].end(1006);
+    fire("online");
     client.close();
-    online();
+    fire("online");
+    clock.advance(9000);
     assert.equal(sockets.length, 1);
+    assert.equal(listeners.size, 0);
+    client.connect();
+    client.reconnect();
+    sockets[2].accept();
+    sockets[2].end(4010);
+    assert.equal(listeners.size, 0);
+  });
+});
+
+describe("the page", () => {
+  for (const [how, hide, show] of [
+    ["is frozen", [["freeze"]], [["resume"]]],
+    ["is put aside", [["pagehide", true]], [["pageshow", true]]],
+    ["is put aside and frozen", [["pagehide", true], ["freeze"]], [["resume"], ["pageshow", true]]],
+  ]) {
+    test(`${how}: the client says goodbye at once, and is back at once when it is shown`, (t) => {
+      const { client, sockets, clock, log, fire } = makePage(t);
+      const call = client.call("a");
+      for (const event of hide) fire(...event);
+      assert.equal(sockets[0].closed[0], 4001);
+      assert.deepEqual(log, [["close", 4001, "The page is frozen."]]);
+      assert.deepEqual([client.isConnected, client.isReconnecting], [false, true]);
+      const connected = client.connect();
+      clock.advance(1e6);
+      assert.equal(sockets.length, 1, "not while it is hidden");
+      for (const event of show) fire(...event);
+      assert.equal(sockets.length, 2);
+      sockets[1].accept();
+      assert.deepEqual(names(log), ["close", "open"]);
+      return Promise.all([connected, assert.rejects(call, CrossWS.NotConnected)]);
+    });
+  }
+
+  test("is left for good, or was never hidden: nothing happens", (t) => {
+    const { client, sockets, fire } = makePage(t);
+    for (const event of [["pagehide", false], ["resume"], ["pageshow", false], ["pageshow", true]]) fire(...event);
+    assert.equal(client.isConnected, true);
+    assert.equal(sockets.length, 1);
+  });
+
+  test("is frozen while the client waits, or tries: it goes on when the page is shown", (t) => {
+    const { client, sockets, clock, fire, log } = makePage(t);
+    sockets[0].end(1006);
+    fire("freeze");
+    clock.advance(1e6);
+    assert.equal(sockets.length, 1);
+    fire("resume");
+    assert.equal(sockets.length, 2);
+    fire("freeze");
+    assert.equal(sockets[1].closed[0], 4001);
+    clock.advance(1e6);
+    fire("resume");
+    sockets[2].accept();
+    assert.equal(client.isConnected, true);
+    assert.deepEqual(log.at(-1), ["open"]);
+  });
+
+  test("is frozen when the client is closed, or closes while it is: it stays closed", (t) => {
+    const { client, sockets, fire, listeners } = makePage(t);
+    fire("freeze");
+    client.close();
+    fire("resume");
+    fire("freeze");
+    fire("resume");
+    assert.equal(sockets.length, 1);
+    assert.equal(client.isReconnecting, false);
+    assert.equal(listeners.size, 0);
   });
 });
 

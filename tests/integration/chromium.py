@@ -327,6 +327,16 @@ class Tab:
         answer = await self._command("Page.captureScreenshot", format="png")
         Path(path).write_bytes(b64decode(answer["data"]))
 
+    async def freeze(self) -> None:
+        """Nothing runs in the page from now on, as when it was long in the background: one in front is never frozen."""
+        await self._command("Emulation.setFocusEmulationEnabled", enabled=False)
+        await self._command("Page.setWebLifecycleState", state="frozen")
+
+    async def thaw(self) -> None:
+        """The page goes on."""
+        await self._command("Page.setWebLifecycleState", state="active")
+        await self._command("Emulation.setFocusEmulationEnabled", enabled=True)
+
     async def close(self) -> None:
         """Close it, as a user would. Does nothing if that is done."""
         if self._connection.listeners.pop(self._sessionId, None) is not None:

@@ -4,7 +4,7 @@
  * {"error": {name, code, message}}.
  *
  * A script has all that is global, CrossWS among it once it is loaded, what is defined here, and an object "my" that
- * stays from one script to the next.
+ * stays from one script to the next; what a client warns of is in its list "warnings".
  */
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
@@ -38,7 +38,9 @@ function follow(client) {
   return log;
 }
 
-const given = { my: {}, load, until, follow, WireClient };
+const my = { warnings: [] };
+console.warn = (...words) => my.warnings.push(words.join(" "));
+const given = { my, load, until, follow, WireClient };
 const AsyncFunction = (async () => {}).constructor;
 const tell = (answer) => console.log(JSON.stringify(answer));
 for await (const line of createInterface({ input: process.stdin })) {

@@ -6,6 +6,7 @@ speaks no more than the wire of the Node.js package.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -20,7 +21,8 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from tests.integration.process import PATIENCE, NodeProcess, Process, startNode
+from tests.integration.machine import Machine, workersFile
+from tests.integration.process import PATIENCE, NodeProcess, Process, freePort, startNode
 
 pytestmark = pytest.mark.integration
 reactor: Any = _reactor
@@ -132,9 +134,13 @@ class NodeJs(Process):
         return answer.addTimeout(PATIENCE, reactor)
 
     async def connect(self, url: str, **options: Any) -> None:
-        """Make a C{my.client} of C{crossws.js}, and C{my.log} of its life, and wait until it is open."""
+        """
+        Make a C{my.client} of C{crossws.js}, and C{my.log} of its life, and wait until it is open. Its waits have no
+        jitter: they are as long as they can be.
+        """
         await self.run(
-            "my.client = new CrossWS(url, options); my.log = follow(my.client); await my.client.connect()",
+            "my.client = new CrossWS(url, { ...options, random: () => 0 });"
+            "my.log = follow(my.client); await my.client.connect()",
             url=url,
             options=QUICK | options,
         )
@@ -448,9 +454,13 @@ class TestCrossWS:
 
     @pytest_twisted.ensureDeferred
     async def test_refused(self, crossws: NodeJs, server: Server) -> None:
-        """An authenticator's no looks like a failed attempt, since browsers do not tell; the client goes on trying."""
+        """
+        An authenticator's no looks like a failed attempt, since browsers do not tell; the client goes on trying, and
+        says so, without the token.
+        """
         await crossws.run(
-            "my.client = new CrossWS(url, options); my.log = follow(my.client);"
+            "my.client = new CrossWS(url, options); my.log = follow(my.client); my.unreachable = [];"
+            "my.client.lifecycle.on('unreachable', (reason, attempt) => my.unreachable.push([reason, attempt]));"
             "my.connecting = my.client.connect().catch((error) => error.name);"
             "await until(() => my.log.filter(([event]) => event === 'reconnect').length === 2)",
             url=server.url,
@@ -460,6 +470,39 @@ class TestCrossWS:
         assert "open" not in [entry[0] for entry in log]
         assert [entry[1] for entry in log if entry[0] == "close"][:2] == [1006, 1006]
         assert await crossws.run("return my.connecting") == "NotConnected"
+        unreachable = await crossws.run("return my.unreachable")
+        assert [attempt for _, attempt in unreachable[:2]] == [1, 2] and all(reason for reason, _ in unreachable)
+        (warning,) = await crossws.run("return my.warnings")
+        assert warning.startswith(f"CrossWS: cannot connect to {server.url}. ") and "wrong" not in warning
+
+    @pytest_twisted.ensureDeferred
+    async def test_attempts(self, crossws: NodeJs, server: Server) -> None:
+        """connect() fails after so many attempts, and the client rests then."""
+        await server.process.kill()
+        with pytest.raises(ScriptError) as caught:
+            await crossws.run(
+                "my.client = new CrossWS(url, options); my.log = follow(my.client); await my.client.connect()",
+                url=server.url,
+                options={**QUICK, "attempts": 3},
+            )
+        assert caught.value.name == "NotConnected"
+        log = await crossws.run("return my.log")
+        assert [attempt for event, attempt, *_ in log if event == "reconnect"] == [1, 2]
+        assert await crossws.run("return my.client.isReconnecting") is False
+
+    @pytest_twisted.ensureDeferred
+    async def test_silentServer(self, crossws: NodeJs, server: Server) -> None:
+        """A server that takes connections and says nothing costs connectTimeout; the next attempt finds one that is."""
+        server.process.sendSignal(signal.SIGSTOP)
+        await crossws.run(
+            "my.client = new CrossWS(url, options); my.log = follow(my.client); my.connecting = my.client.connect();"
+            "await until(() => my.log.some(([event]) => event === 'reconnect'))",
+            url=server.url,
+            options={**QUICK, "connectTimeout": 200},
+        )
+        server.process.sendSignal(signal.SIGCONT)
+        await crossws.run("await my.connecting")
+        assert await crossws.run('return my.client.call("echo", 1)') == 1
 
     @pytest.mark.parametrize("server", ["ping_interval = 0.1"], indirect=True)
     @pytest_twisted.ensureDeferred
@@ -467,6 +510,39 @@ class TestCrossWS:
         """The server's own pings are answered, so it keeps the client without any traffic of the application."""
         await crossws.connect(server.url)
         assert await crossws.run('return my.client.call("thirdPong")') == "alive"
+
+
+@pytest.mark.fates
+class TestWorkers:
+    """C{crossws.js} with several processes behind one port."""
+
+    @pytest_twisted.ensureDeferred
+    async def test_frozenWorker(
+        self, js: NodeJs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: None
+    ) -> None:
+        """Who is handed to a worker that hangs gives it up in time, and the next attempt goes to another one."""
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        port = freePort()
+        machine = Machine(tmp_path, workersFile(port, 2))
+        try:
+            await machine.start(count=2)
+            await js.run("await load(url)", url=f"http://127.0.0.1:{port}/crossws.js")
+            rows = await machine.rows()
+            os.kill(rows["hall.2"]["pid"], signal.SIGSTOP)
+            connected = await js.run(
+                "my.clients = Array.from({ length: 10 }, () => new CrossWS(url, options));"
+                "my.failed = 0;"
+                "for (const client of my.clients) client.lifecycle.on('unreachable', () => my.failed++);"
+                "await Promise.all(my.clients.map((client) => client.connect()));"
+                "return my.clients.map((client) => client.isConnected)",
+                url=f"ws://127.0.0.1:{port}/",
+                options=QUICK | {"connectTimeout": 300},
+            )
+            assert connected == [True] * 10
+            assert await js.run("return my.failed") > 0, "some were handed to the one that hangs"
+            await js.run("for (const client of my.clients) client.close()")
+        finally:
+            await machine.close()
 
 
 class TestWire:

@@ -324,12 +324,6 @@ function showLatency() {
 }
 
 $("retry-now").addEventListener("click", () => session.retry());
-// A browser may keep a page that was left, with its connection, to show it again: others would still see the person.
-addEventListener("pagehide", () => session.pause());
-addEventListener("pageshow", ({ persisted }) => {
-  if (persisted && session.state !== "out" && session.state !== "over") session.retry();
-});
-addEventListener("online", () => session.state === "waiting" && session.retry());
 
 session.addEventListener("state", showState);
 session.addEventListener("latencies", showLatency);

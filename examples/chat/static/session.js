@@ -95,11 +95,6 @@ export class Session extends EventTarget {
     if (this.#client.isConnected) this.#enter();
   }
 
-  /** Leave, until retry(). */
-  pause() {
-    this.#client.close();
-  }
-
   /** Connect now, instead of waiting for the next attempt. */
   retry() {
     this.#set({ state: "connecting" });
