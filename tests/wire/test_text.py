@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twisted_crossws.wire.text import MAX_SHOWN, closeReason, shown
+from twisted_crossws.wire.text import MAX_SHOWN, closeReason, sentence, shown
 
 examples = settings(deadline=None, max_examples=150)
 
 anyText = st.text(st.characters(exclude_categories=()), max_size=300)
+
+
+@pytest.mark.parametrize(("text", "whole"), [("It is off", "It is off."), (ValueError("No."), "No."), ("", ".")])
+def test_sentence(text: object, whole: str) -> None:
+    """It ends with one full stop."""
+    assert sentence(text) == whole
 
 
 class TestShown:

@@ -12,10 +12,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.errors import ReplyError
+from twisted_crossws.state.arguments import described
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.deliver import Gathering
 from twisted_crossws.state.dispatch import errorOf, noListener
-from twisted_crossws.wire.text import shown
+from twisted_crossws.wire.text import sentence, shown
 
 _log = Logger()
 
@@ -78,7 +79,7 @@ class Answering(Gathering):
             self._asker.reply(value)
         except (TypeError, ValueError, RecursionError):
             failure = Failure()
-            self.listenerFailed(None, failure)
+            self._resultFailed(failure)
             self.failed(failure)
 
     def failed(self, failure: Failure) -> None:
@@ -87,7 +88,19 @@ class Answering(Gathering):
     def declined(self) -> None:
         self._asker.error(*noListener(self._message.event))
 
-    def listenerFailed(self, listener: Callable[..., Any] | None, failure: Failure) -> None:
+    def _resultFailed(self, failure: Failure) -> None:
+        self._counters["listener_failures"] += 1
+        _log.failure(
+            "the result of a listener of the servers' event {event} cannot be sent to {sender}: {fault} It was "
+            "returned by {listener}",
+            failure=failure,
+            event=shown(self._message.event),
+            sender=shown(self._message.sender),
+            fault=sentence(failure.value),
+            listener=described(self.giver),
+        )
+
+    def listenerFailed(self, listener: Callable[..., Any], failure: Failure) -> None:
         if failure.check(ReplyError):
             return
         self._counters["listener_failures"] += 1

@@ -14,8 +14,8 @@ from twisted_crossws.state.connection import Connection
 from twisted_crossws.state.deliver import DECLINED, Gathering
 from twisted_crossws.wire.frames import Request, encodeAnswer, encodeErrorAnswer
 
-#: Called with the listener that failed, or C{None} where what it returned cannot be sent, and the failure.
-OnFailure = Callable[[Callable[..., Any] | None, Failure], None]
+#: Called with the listener that failed, or whose result cannot be sent, and the failure.
+OnFailure = Callable[[Callable[..., Any], Failure], None]
 
 #: What may be told of a listener that failed: what it raised may hold anything, and stays here.
 _FAILED = ("internal_error", "The client failed to handle this event.")
@@ -29,10 +29,11 @@ class RequestAnswer(Gathering):
     client.
     """
 
-    __slots__ = ("_connection", "_onFailure", "_request")
+    __slots__ = ("_connection", "_onFailure", "_onUnsendable", "_request")
 
-    def __init__(self, request: Request, connection: Connection, onFailure: OnFailure) -> None:
+    def __init__(self, request: Request, connection: Connection, onFailure: OnFailure, onUnsendable: OnFailure) -> None:
         super().__init__()
+        self._onUnsendable = onUnsendable
         self._request = request
         self._connection = connection
         self._onFailure = onFailure
@@ -43,7 +44,8 @@ class RequestAnswer(Gathering):
         except Exception:
             # What the listener returned has no form on the wire.
             failure = Failure()
-            self._onFailure(None, failure)
+            assert self.giver is not None  # None has a form.
+            self._onUnsendable(self.giver, failure)
             self.failed(failure)
         else:
             self._send(text)

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted_crossws.errors import CloseCode, FrameError, NotConnected, RemoteError
 from twisted_crossws.state.acks import PendingAcks
 from twisted_crossws.state.answer import RequestAnswer
+from twisted_crossws.state.arguments import described
 from twisted_crossws.state.connection import Connection
 from twisted_crossws.state.deliver import notify
 from twisted_crossws.state.lifecycle import CLIENT_EVENTS
@@ -31,7 +32,7 @@ from twisted_crossws.wire.frames import (
     encodeErrorAnswer,
     encodeEvent,
 )
-from twisted_crossws.wire.text import shown
+from twisted_crossws.wire.text import sentence, shown
 
 _log = Logger()
 
@@ -59,9 +60,19 @@ class ClientListeners(Listeners):
         """Call the listeners of an event in order."""
         notify(self.take(event), args, self.failed)
 
-    def failed(self, listener: Callable[..., Any] | None, failure: Failure) -> None:
+    def failed(self, listener: Callable[..., Any], failure: Failure) -> None:
         """Log that a listener failed."""
         _log.failure("{client}: a listener failed: {listener!r}", failure=failure, client=self._name, listener=listener)
+
+    def unsendable(self, listener: Callable[..., Any], failure: Failure) -> None:
+        """Log that what a listener returned is no answer."""
+        _log.failure(
+            "{client}: the result of a listener cannot be sent: {fault} It was returned by {listener}",
+            failure=failure,
+            client=self._name,
+            fault=sentence(failure.value),
+            listener=described(listener),
+        )
 
 
 class Conversation:
@@ -188,7 +199,7 @@ class Conversation:
     def _eventReceived(self, frame: Event | Request) -> None:
         connection = self._connection
         if isinstance(frame, Request) and connection is not None:
-            answer = RequestAnswer(frame, connection, self.listeners.failed)
+            answer = RequestAnswer(frame, connection, self.listeners.failed, self.listeners.unsendable)
             answer.gather(self.listeners.take(frame.event) or (_nobody,), (frame.payload,))
         else:
             self.listeners.fire(frame.event, frame.payload)

@@ -73,11 +73,14 @@ class Gathering:
     that result as soon as there is one; when all are done, C{failed} with the first failure if one failed,
     C{answered(None)} if one gave C{None}, and C{declined} otherwise. L{finished} comes last, when no listener is at
     work any more.
+
+    @ivar giver: the listener whose result was the answer, from then on.
     """
 
-    __slots__ = ("_decided", "_failure", "_isNone", "_working")
+    __slots__ = ("_decided", "_failure", "_isNone", "_working", "giver")
 
     def __init__(self) -> None:
+        self.giver: Callable[..., Any] | None = None
         self._working = 1
         self._decided = False
         self._isNone = False
@@ -118,9 +121,9 @@ class Gathering:
         result = _begun(result)
         if isinstance(result, Deferred):
             self._working += 1
-            result.addCallbacks(self._late, self._lateFault, errbackArgs=(listener,))
+            result.addCallbacks(self._late, self._lateFault, callbackArgs=(listener,), errbackArgs=(listener,))
         else:
-            self._result(result)
+            self._result(result, listener)
 
     def raised(self, listener: Callable[..., Any]) -> None:
         """A listener was called, and has raised what is being handled."""
@@ -130,11 +133,12 @@ class Gathering:
         """No more listeners will be called."""
         self._oneDone()
 
-    def _result(self, result: Any) -> None:
+    def _result(self, result: Any, listener: Callable[..., Any]) -> None:
         if result is None:
             self._isNone = True
         elif result is not NoReply and not self._decided:
             self._decided = True
+            self.giver = listener
             self.answered(result)
 
     def _fault(self, listener: Callable[..., Any], failure: Failure) -> None:
@@ -142,8 +146,8 @@ class Gathering:
             self._failure = failure
         self.listenerFailed(listener, failure)
 
-    def _late(self, result: Any) -> None:
-        self._result(result)
+    def _late(self, result: Any, listener: Callable[..., Any]) -> None:
+        self._result(result, listener)
         self._oneDone()
 
     def _lateFault(self, failure: Failure, listener: Callable[..., Any]) -> None:

@@ -12,13 +12,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.errors import OverLimit, ReplyError
+from twisted_crossws.state.arguments import described
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.deliver import DECLINED, Gathering
 from twisted_crossws.state.listeners import Listeners
 from twisted_crossws.state.sockets import Socket
 from twisted_crossws.state.unheard import Unheard
 from twisted_crossws.wire.frames import Event, encodeErrorReply, encodeReply
-from twisted_crossws.wire.text import shown
+from twisted_crossws.wire.text import sentence, shown
 
 _log = Logger()
 
@@ -185,7 +186,7 @@ class _Answer(Gathering):
         except Exception:
             # What the listener returned has no form on the wire or on the bus.
             failure = Failure()
-            self.listenerFailed(None, failure)
+            self._resultFailed(failure)
             self.failed(failure)
         else:
             self._reply(text)
@@ -200,7 +201,7 @@ class _Answer(Gathering):
             if self._socket.speaksErrors:
                 self._reply(encodeErrorReply(self._frame.callbackId, *DECLINED))
 
-    def listenerFailed(self, listener: Callable[..., Any] | None, failure: Failure) -> None:
+    def listenerFailed(self, listener: Callable[..., Any], failure: Failure) -> None:
         if failure.check(ReplyError):
             return
         self._dispatch.counters["listener_failures"] += 1
@@ -211,6 +212,19 @@ class _Answer(Gathering):
             event=shown(self._frame.event),
             socket=self._socket,
             listener=listener,
+        )
+
+    def _resultFailed(self, failure: Failure) -> None:
+        self._dispatch.counters["listener_failures"] += 1
+        _log.failure(
+            "{server}: the result of a listener of the event {event} cannot be sent to {socket!r}: {fault} It was "
+            "returned by {listener}",
+            failure=failure,
+            server=self._dispatch.serverName,
+            event=shown(self._frame.event),
+            socket=self._socket,
+            fault=sentence(failure.value),
+            listener=described(self.giver),
         )
 
     def finished(self) -> None:

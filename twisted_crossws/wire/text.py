@@ -17,6 +17,11 @@ def shown(text: object) -> str:
     return repr(whole[:MAX_SHOWN]) + ("…" if len(whole) > MAX_SHOWN else "")
 
 
+def sentence(text: object) -> str:
+    """A text, such as what an exception says, with a full stop at its end."""
+    return str(text).rstrip(".") + "."
+
+
 def closeReason(text: str) -> bytes:
     """
     A reason as a close frame can carry it: UTF-8, cut to the 123 bytes that fit (RFC 6455 section 5.5).
