@@ -63,9 +63,9 @@ class TestHandshake:
         """1: a page of the same host comes in, whatever its port; so does a client that is no browser."""
         assert FakePeer(makeNode(clock), clock, headers={"Origin": origin}).status == 101
 
-    @pytest.mark.parametrize("byte", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\n", "\r", "\x00", "\x7f"])
+    @pytest.mark.parametrize("byte", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\n", "\r", "\x00", "\x7f"])
     def test_headerSplitting(self, clock: Clock, byte: str) -> None:
-        """2: no byte within a value begins a new header; such a request is refused with 400."""
+        """2: no byte within a value begins a new header; a request with one that might is refused with 400."""
         node = makeNode(clock)
         seen: list[Any] = []
         node.authenticate = seen.append

@@ -30,14 +30,18 @@ _END = b"\r\n\r\n"
 # What may surround the words of a list. Unlike that of str.strip(), without the space that does not break.
 _SPACE = " \t"
 
-# Everything that some reader might take for the end of a line, or that has no place in a head: control
-# characters but the tab, and the one of ISO 8859-1 that str.splitlines() splits at.
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f\x85]")
+# What has no place in a value: control characters but the tab. Bytes from 0x80 on do (RFC 9110 section 5.5).
+_FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(rb"/[^\x00-\x20#\x7f\x85]*")
+_TARGET = re.compile(rb"/[^\x00-\x20#\x7f]*")
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s/?#@\[\]:,]+)(?::[0-9]{1,5})?")
 _SUBPROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+# The headers by which a handshake is decided. They are ASCII, and no other character may look as if it were: there are
+# some of which the lower case is an ASCII letter.
+_DECIDING = frozenset(("host", "origin", "upgrade", "connection"))
+_DECIDING_PREFIX = "sec-websocket-"
 
 
 def headEnd(buffered: bytes, start: int = 0) -> int:
@@ -61,7 +65,8 @@ class RequestHead:
 
     @ivar method: such as C{GET}.
     @ivar target: the request target as it was sent; it may hold secrets, so it is not to be logged.
-    @ivar headers: lower-case name to value; a repeated header's values are joined by a comma and a space.
+    @ivar headers: lower-case name to value; a repeated header's values are joined by a comma and a space. A value is
+        UTF-8 where it can be, and ISO 8859-1 where not.
     @ivar counts: how often each header came.
     """
 
@@ -128,7 +133,8 @@ class RequestHead:
             raise HandshakeError(405, "A WebSocket is asked for by GET.", [("Allow", "GET")])
         if self.version != "HTTP/1.1":
             raise HandshakeError(400, "A WebSocket is asked for by HTTP/1.1.")
-        if not _HOST.fullmatch(self.headers.get("host", "")):
+        host = self.headers.get("host", "")
+        if not (host.isascii() and _HOST.fullmatch(host)):
             raise HandshakeError(400, "The header Host is missing or malformed.")
         if "upgrade" not in _words(self.headers.get("connection", "")):
             raise HandshakeError(400, "The header Connection does not say Upgrade.")
@@ -136,6 +142,9 @@ class RequestHead:
             raise HandshakeError(426, "Only WebSocket version 13 is spoken here.", [("Sec-WebSocket-Version", "13")])
         if not _KEY.fullmatch(self.headers.get("sec-websocket-key", "")):
             raise HandshakeError(400, "The header Sec-WebSocket-Key is missing or malformed.")
+        if not self.headers.get("sec-websocket-extensions", "").isascii():
+            # Autobahn is given it, and to its reader of lines there are more ends of lines than to this one.
+            raise HandshakeError(400, "The header Sec-WebSocket-Extensions is malformed.")
         offered = self.subprotocols
         if len(set(offered)) != len(offered) or not all(map(_SUBPROTOCOL.fullmatch, offered)):
             raise HandshakeError(400, "The header Sec-WebSocket-Protocol is malformed.")
@@ -174,7 +183,8 @@ def parseHead(head: bytes) -> RequestHead:
     words = lines[0].split(b" ")
     if len(words) != 3 or not _TOKEN.fullmatch(words[0]) or words[2] not in (b"HTTP/1.0", b"HTTP/1.1"):
         raise HandshakeError(400, "The request line is malformed.")
-    if not _TARGET.fullmatch(words[1]):
+    target = _text(words[1])
+    if not _TARGET.fullmatch(words[1]) or "\x85" in target:
         raise HandshakeError(400, "The request target is malformed.")
     headers: dict[str, str] = {}
     counts: dict[str, int] = {}
@@ -182,17 +192,25 @@ def parseHead(head: bytes) -> RequestHead:
         name, colon, value = line.partition(b":")
         if not colon or not _TOKEN.fullmatch(name) or _FORBIDDEN.search(value):
             raise HandshakeError(400, "A header line is malformed.")
-        add(headers, counts, name.decode("ascii"), value.strip(b" \t").decode("iso-8859-1"))
-    return RequestHead(
-        words[0].decode("ascii"), words[1].decode("iso-8859-1"), words[2].decode("ascii"), headers, counts
-    )
+        _add(headers, counts, name.decode("ascii"), value.strip(b" \t"))
+    return RequestHead(words[0].decode("ascii"), target, words[2].decode("ascii"), headers, counts)
 
 
-def add(headers: dict[str, str], counts: dict[str, int], name: str, value: str) -> None:
+def _add(headers: dict[str, str], counts: dict[str, int], name: str, value: bytes) -> None:
     """Put one header line into a head's tables."""
     key = intern(name.lower())
-    headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    isDeciding = key in _DECIDING or key.startswith(_DECIDING_PREFIX)
+    text = value.decode("iso-8859-1") if isDeciding else _text(value)
+    headers[key] = f"{headers[key]}, {text}" if key in headers else text
     counts[key] = counts.get(key, 0) + 1
+
+
+def _text(value: bytes) -> str:
+    """Bytes that HTTP does not say the encoding of: browsers send UTF-8, and older programs ISO 8859-1."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("iso-8859-1")
 
 
 def response(status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> bytes:
