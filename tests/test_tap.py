@@ -173,6 +173,7 @@ class TestCheck:
             ["listen", "tcp:9000"],
             ["path", "any"],
             ["static", "nothing"],
+            ["service", "none: nobody listens to what clients send"],
         ]
 
     def test_secrets(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -526,6 +527,31 @@ class TestNameTaken:
         self.start(folder, reactor, lambda: succeed(None) if outcome is None else fail(outcome))
         assert not reactor.hasStopped and atExit == []
         assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1 / 0", "'tap_app:makeService' failed: ZeroDivisionError: division by zero ({file}, line 2)."),
+        (
+            "return 7",
+            "'tap_app:makeService' must return an IService of Twisted or None, and makeService ({file}, line 1)",
+        ),
+    ],
+)
+def test_failingApplication(
+    folder: Path, reactor: Any, capfd: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    """One that fails when it is called, or returns no service, is a sentence with its place, and the end."""
+    file = folder / "tap_app.py"
+    file.write_text(f"def makeService(node):\n    {text}\n")
+    (folder / "crossws.toml").write_text("[websocket]\n\n[[service]]\nuse = 'tap_app:makeService'\n")
+    options = parse(folder)
+    with pytest.raises(SystemExit) as ended:
+        makeService(options)
+    assert ended.value.code == 1
+    place = "crossws.toml, line 4: [[service]] number 1: use "
+    assert capfd.readouterr().err.startswith(place + says.format(file=file))
 
 
 def test_applicationsGetTheNode(folder: Path, reactor: Any) -> None:

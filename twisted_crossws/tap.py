@@ -31,7 +31,7 @@ from twisted_crossws.node import Node
 from twisted_crossws.places import Source, subject
 from twisted_crossws.plan import Plan, ServerPlan, chosen
 from twisted_crossws.runfolder import hubPath, makeRunFolder
-from twisted_crossws.services.applications import Application, addApplication
+from twisted_crossws.services.applications import Application, useApplication
 from twisted_crossws.services.collector import SteadyCollector
 from twisted_crossws.services.command import Command, CommandService, refuse
 from twisted_crossws.services.ports import ListenError, PortService, WhenOpen
@@ -231,8 +231,11 @@ def _node(options: Options, reactor: Any) -> IService:
         except ValueError as fault:
             refuse([str(fault)])
     node = Node(bus=busOf(config.bus, options.hubPath(server)), config=config)
-    for application, service in zip(options.applications, config.service, strict=True):
-        addApplication(node, application, service.options)
+    for number, (application, service) in enumerate(zip(options.applications, config.service, strict=True)):
+        try:
+            useApplication(node, application, service.options)
+        except LookupError as fault:
+            refuse([options.source.fault(server.services[number], "use", f"{service.use!r} {fault.args[0]}")])
     ports = portsOf(server, reactor)
     for description in config.websocket.listen:
         place = options.place()

@@ -151,8 +151,10 @@ def test_summary(plan: Plan) -> None:
         "    host       web2",
         "    listen     tcp:7",
         "    processes  2, b.1 to b.2, least-connection",
+        "    service    none: nobody listens to what clients send",
         "  server       c",
         "    host       web1",
         "    listen     nowhere",
         "    processes  3, c.1 to c.3, least-connection",
+        "    service    none: nobody listens to what clients send",
     ]

@@ -264,6 +264,8 @@ class TestRefusing:
             ("[[service]]\nuse = 'echo_app:APPLES'", "echo_app:APPLES"),
             ("[[service]]\nuse = 'broken_app:makeService'", "SyntaxError"),
             ("[[service]]\nuse = 'echo_app:makeService'\noptions = {greetin = 'x'}", "greetin"),
+            ("[[service]]\nuse = 'raising_app:makeService'", "raising_app.py, line 2)."),
+            ("[[service]]\nuse = 'raising_app:makeLater'", "is an async def"),
             ("[bus]\ntype = 'redis'", "server_name"),
             ("[bus]\ntype = 'hub'", "server_name"),
             (f"[node]\nserver_name = 'a'\n[bus]\ntype = 'hub'\n[bus.hub]\npath = '{'x' * 108}'", "path"),
@@ -272,8 +274,11 @@ class TestRefusing:
     )
     @pytest_twisted.ensureDeferred
     async def test_oneFault(self, folder: Path, text: str, says: str) -> None:
-        """Bad TOML, modules and names that are not there, options that do not fit: one sentence for each."""
+        """Bad TOML, modules and names that are not there, options that do not fit, failures: one sentence for each."""
         (folder / "broken_app.py").write_text("def makeService(:")
+        (folder / "raising_app.py").write_text(
+            "def makeService(node):\n    1 / 0\n\nasync def makeLater(node):\n    pass\n"
+        )
         (folder / "crossws.toml").write_text(text)
         (line,) = await self.refused(folder, "--config", "crossws.toml")
         assert line.startswith("crossws.toml") and says in line

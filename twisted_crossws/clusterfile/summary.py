@@ -22,7 +22,7 @@ def summaryOfNode(config: Config, file: str) -> str:
         *(f"  listen    {description}" for description in websocket.listen or ["nowhere"]),
         f"  path      {'/' + websocket.path.strip('/') if websocket.path else 'any'}",
         f"  static    {websocket.static or 'nothing'}",
-        *(f"  service   {service.use}" for service in config.service),
+        *(f"  service   {use}" for use in _services(config)),
     ]
     return "\n".join(lines)
 
@@ -52,5 +52,9 @@ def _server(server: ServerPlan) -> Iterator[str]:
     if len(server.processes) > 1:
         first, last = server.processes[0], server.processes[-1]
         yield f"    processes  {len(server.processes)}, {first} to {last}, {server.config.workers.spread}"
-    for service in server.config.service:
-        yield f"    service    {service.use}"
+    for use in _services(server.config):
+        yield f"    service    {use}"
+
+
+def _services(config: Config) -> list[str]:
+    return [service.use for service in config.service] or ["none: nobody listens to what clients send"]

@@ -86,7 +86,7 @@ class Trial:
             checkOptions(application, service.options)
         except LookupError as fault:
             place = self._server.services[number]
-            self.faults.append(self._source.fault(place, "use", f"{service.use!r} {fault.args[0]}."))
+            self.faults.append(self._source.fault(place, "use", f"{service.use!r} {fault.args[0]}"))
         else:
             self.applications.append(application)
 
