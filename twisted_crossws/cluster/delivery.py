@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from msgspec import UNSET, UnsetType
 
 from twisted_crossws.cluster.outbox import Outbox
-from twisted_crossws.cluster.rooms import Rooms
+from twisted_crossws.cluster.rooms import Rooms, checkRoom
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.listeners import checkEvent
-from twisted_crossws.state.sockets import Socket, Sockets
+from twisted_crossws.state.sockets import Socket, Sockets, checkSocketId
 from twisted_crossws.wire.frames import encodeEvent
 from twisted_crossws.wire.packets import ForAll, ForRoom, ForSockets
 from twisted_crossws.wire.rfc6455 import Prepared
@@ -59,8 +59,10 @@ class Delivery:
         """
         To every socket of the cluster that bears this C{socketId}.
 
-        @raise TypeError: the event is not a non-empty string, or the payload has no form in JSON.
+        @raise TypeError: the C{socketId} or the event is not a non-empty string, or the payload has no form in JSON.
         """
+        if socketId.__class__ is not str or not socketId:
+            checkSocketId(socketId)
         message = prepared(event, payload)
         socket = self._sockets.get(socketId)
         written = 0 if socket is None else self._write((socket,), message)
@@ -74,10 +76,10 @@ class Delivery:
         """
         To every socket of the cluster that bears one of these, to each once.
 
-        @raise TypeError: as L{send}.
+        @raise TypeError: as L{send}; C{socketIds} is one string.
         """
+        wanted = list(dict.fromkeys(_checkedIds("socketIds", socketIds)))
         message = prepared(event, payload)
-        wanted = list(dict.fromkeys(socketIds))
         written = self.writeSome(wanted, message)
         if wanted and not self._outbox.isAlone:
             own = self._outbox.serverName
@@ -102,14 +104,14 @@ class Delivery:
         @param exclude: C{socketId}s that do not get it.
         @param localOnly: only to those on this node.
         @param destroy: the room is removed on this node afterwards.
-        @raise TypeError: as L{send}; C{exclude} is one string.
-        @raise ValueError: the namespace is one that the bus needs for something else.
+        @raise TypeError: as L{send}; the namespace is not a string, or the id not a non-empty one; C{exclude} is
+            one string.
+        @raise ValueError: the namespace is empty, or one that the bus needs for something else.
         """
-        if isinstance(exclude, str):
-            raise TypeError(f"exclude must be several socketIds, such as [{exclude!r}], not one string.")
-        channel = self._topics.room(namespace)
+        excluded = _checkedIds("exclude", exclude) if exclude else []
+        channel = self._topics.room(namespace) if isinstance(namespace, str) else ""
+        checkRoom(namespace, roomId)
         message = prepared(event, payload)
-        excluded = list(exclude)
         written = self.writeRoom(namespace, roomId, message, excluded)
         if not localOnly and not self._outbox.isAlone:
             own = self._outbox.serverName
@@ -165,6 +167,22 @@ class Delivery:
         taking = [socket for socket in sockets if not socket.isBehind]
         self._counters["messages_volatile_skipped"] += len(sockets) - len(taking)
         return taking
+
+
+def _checkedIds(name: str, socketIds: Iterable[str]) -> list[str]:
+    """
+    Several C{socketId}s.
+
+    @param name: what they are called, for people.
+    @raise TypeError: one of them is not a non-empty string, or it is one string itself.
+    """
+    if isinstance(socketIds, str):
+        raise TypeError(f"{name} must be several socketIds, such as [{socketIds!r}], not one string.")
+    found = list(socketIds)
+    for socketId in found:
+        if socketId.__class__ is not str or not socketId:
+            checkSocketId(socketId)
+    return found
 
 
 def prepared(event: str, payload: object) -> Prepared:

@@ -29,7 +29,7 @@ from twisted_crossws.errors import (
 from twisted_crossws.state.asking import Asking
 from twisted_crossws.state.listeners import checkEvent
 from twisted_crossws.state.pulse import checkNotNegative
-from twisted_crossws.state.sockets import Sockets
+from twisted_crossws.state.sockets import Sockets, checkSocketId
 from twisted_crossws.wire.frames import encodeRequest
 from twisted_crossws.wire.remote import REQUEST, AnswerFault, AnswerItem, Ask, Of, Room
 from twisted_crossws.wire.text import shown
@@ -71,8 +71,7 @@ class Questions:
 
     def one(self, socketId: str, event: str, payload: object, timeout: float) -> Deferred[Any]:
         """Ask every open socket of the cluster that bears this id; the first answer is the one."""
-        if not (isinstance(socketId, str) and socketId):
-            raise TypeError(f"A socketId must be a non-empty string, not {socketId!r}.")
+        checkSocketId(socketId)
         if self._outbox.isAlone:
             return self._oneHere(socketId, event, payload, timeout)
         question = self._question(Of(socketId=socketId), event, payload, timeout)

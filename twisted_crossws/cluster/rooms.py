@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_crossws.cluster.subscriptions import Subscriptions
 from twisted_crossws.state.rooms import RoomTable
+from twisted_crossws.state.sockets import checkSocketId
 from twisted_crossws.wire.topics import Topics
 
 
@@ -43,15 +44,20 @@ class Rooms:
         @raise TypeError: one of the three is not a non-empty string.
         @raise ValueError: the namespace is one that the bus needs for something else.
         """
-        for name, value in (("namespace", namespace), ("roomId", roomId), ("socketId", socketId)):
-            if not (isinstance(value, str) and value):
-                raise TypeError(f"A room's {name} must be a non-empty string, not {value!r}.")
+        checkRoom(namespace, roomId)
+        checkSocketId(socketId)
         channel = self._topics.room(namespace)
         self._table.join(namespace, roomId, socketId)
         return self._subscriptions.ask(channel)
 
     def leave(self, namespace: str, roomId: str, socketId: str) -> None:
-        """Leaving a room that one is not in is no error."""
+        """
+        Leaving a room that one is not in is no error.
+
+        @raise TypeError: one of the three is not a non-empty string.
+        """
+        checkRoom(namespace, roomId)
+        checkSocketId(socketId)
         if self._table.leave(namespace, roomId, socketId):
             self._emptied((namespace,))
 
@@ -60,7 +66,12 @@ class Rooms:
         self._emptied(self._table.leaveAll(socketId))
 
     def remove(self, namespace: str, roomId: str) -> None:
-        """Everyone out, room gone, on this node."""
+        """
+        Everyone out, room gone, on this node.
+
+        @raise TypeError: one of the two is not a non-empty string.
+        """
+        checkRoom(namespace, roomId)
         if self._table.remove(namespace, roomId):
             self._emptied((namespace,))
 
@@ -108,3 +119,13 @@ class Rooms:
             if channel not in self._preset and not self._table.isUsed(namespace):
                 # Nobody waits for it; if it cannot be, the log says so.
                 self._subscriptions.drop(channel).addErrback(lambda _: None)
+
+
+def checkRoom(namespace: object, roomId: object) -> None:
+    """
+    @raise TypeError: one of the two is not a non-empty string.
+    """
+    if not (isinstance(namespace, str) and namespace and isinstance(roomId, str) and roomId):
+        raise TypeError(
+            f"A room is a namespace and an id, both non-empty strings, and not {namespace!r} and {roomId!r}."
+        )

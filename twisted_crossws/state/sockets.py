@@ -147,9 +147,12 @@ class Socket:
 
         @param code: 1000 to 1014 without the reserved ones, or 3000 to 4999.
         @param reason: for people; what is beyond 123 bytes of UTF-8 is cut off.
+        @raise TypeError: the reason is no string.
         @raise ValueError: the code is none that may be sent.
         """
         checkCloseCode(code)
+        if not isinstance(reason, str):
+            raise TypeError(f"The reason of a close must be a string, not {reason!r}.")
         self._channel.close(int(code), reason)
 
     def abort(self) -> None:
@@ -207,8 +210,7 @@ class Sockets:
         @raise TypeError: C{socketId} is not a non-empty string.
         @raise SocketClosed: the socket has been closed.
         """
-        if not (isinstance(socketId, str) and socketId):
-            raise TypeError(f"A socketId must be a non-empty string, not {socketId!r}.")
+        checkSocketId(socketId)
         if not socket.isOpen:
             raise SocketClosed(f"The socket that was to be bound to {socketId!r} is closed.")
         if socket.socketId is not None and socket.socketId != socketId:
@@ -220,7 +222,12 @@ class Sockets:
             older.close(CloseCode.REPLACED, "replaced by a newer connection")
 
     def unbind(self, socketId: str) -> None:
-        """Forget an identity, and leave all its rooms. The socket stays open, and may be bound again."""
+        """
+        Forget an identity, and leave all its rooms. The socket stays open, and may be bound again.
+
+        @raise TypeError: C{socketId} is not a non-empty string.
+        """
+        checkSocketId(socketId)
         socket = self._byId.get(socketId)
         if socket is not None:
             self.release(socket)
@@ -246,6 +253,14 @@ class Sockets:
 
     def __iter__(self) -> Iterator[Socket]:
         return iter(list(self._byId.values()))
+
+
+def checkSocketId(socketId: object) -> None:
+    """
+    @raise TypeError: it is not a non-empty string.
+    """
+    if not (isinstance(socketId, str) and socketId):
+        raise TypeError(f"A socketId must be a non-empty string, not {socketId!r}.")
 
 
 def checkCloseCode(code: int) -> None:
