@@ -138,6 +138,7 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("websocket", "background_close_after"): SECONDS,
     ("websocket", "max_message_size"): AT_LEAST_1,
     ("websocket", "max_connections"): AT_LEAST_0,
+    ("websocket", "max_plain_connections"): AT_LEAST_0,
     ("websocket", "allowed_origins"): NAMES,
     ("websocket", "max_queued_bytes"): AT_LEAST_1,
     ("websocket", "max_queued_hard"): AT_LEAST_1,

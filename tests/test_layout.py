@@ -72,6 +72,8 @@ OUTSIDE = {
         "autobahn",
         "twisted.internet",
         "twisted.logger",
+        # How twisted.web reads the lines of a request.
+        "twisted.protocols.basic",
         "twisted.python",
         "twisted.web",
         "zope.interface",

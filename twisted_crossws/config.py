@@ -117,6 +117,9 @@ class WebSocketConfig(Struct, frozen=True, kw_only=True):
     #: Bytes of one message, whole and inflated. 1 MiB, as in Socket.IO, Daphne and websockets: every client may
     #: take that much memory.
     max_message_size: _Bytes = 1_048_576
+    #: Connections at one time that carry plain HTTP. 0: no limit. When one more comes, the one that is idle for longest
+    #: is closed, so this is no limit for visitors: 100 are the kept connections of some proxies, and some downloads.
+    max_plain_connections: _CountOrAny = 100
     #: Clients at one time. 0: no limit, since only the operator knows the memory and the limit of open files.
     max_connections: _CountOrAny = 0
     #: The pages that may connect. A browser sends its cookies to every server that any page asks it to connect

@@ -32,6 +32,9 @@ class MemorySocket:
     def fileno(self) -> int:
         return 0
 
+    def getsockname(self) -> tuple[str, int]:
+        return "192.0.2.2", 9000
+
     def ignore(self, *args: Any) -> None:
         """Nothing that matters here."""
 

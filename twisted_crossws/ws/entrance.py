@@ -13,6 +13,7 @@ from twisted_crossws.state.gateway import ClientGateway
 from twisted_crossws.ws.door import Door
 from twisted_crossws.ws.front import FrontFactory
 from twisted_crossws.ws.handshake import Admission
+from twisted_crossws.ws.plain import PlainConnections
 from twisted_crossws.ws.resource import SocketResource
 from twisted_crossws.ws.server import ServerFactory
 from twisted_crossws.ws.site import Health, NodePages, NodeSite
@@ -43,6 +44,9 @@ class Entrance:
         """
         self.admission = Admission(options, clock, counters, lambda: len(gateway.all))
         self._static = options.static
+        self._plain = PlainConnections(
+            clock, counters, limit=options.max_plain_connections, requestTimeout=options.handshake_timeout
+        )
         self._clock = clock
         self._health = health
         self._readiness = readiness
@@ -64,7 +68,7 @@ class Entrance:
         """For a port of the node's own."""
         upgrade = SocketResource(self._door, anyPath=False)
         pages = NodePages(health=self._health, readiness=self._readiness, upgrade=upgrade, static=self._static)
-        return FrontFactory(self._door, NodeSite(pages, self._clock))
+        return FrontFactory(self._door, NodeSite(pages, self._clock, self._plain))
 
     def hold(self) -> None:
         """Whoever may come in does, once this is opened; until then it waits."""

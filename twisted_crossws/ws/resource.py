@@ -13,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 from twisted_crossws.errors import HandshakeError
 from twisted_crossws.wire.http import RequestHead, parseHead
 from twisted_crossws.ws.door import Door, Visitor
+from twisted_crossws.ws.plain import PlainChannel
 from twisted_crossws.ws.server import ServerProtocol, peerName
 
 
@@ -66,6 +67,8 @@ class _RequestVisitor(Visitor):
     def letIn(self, protocol: ServerProtocol, data: bytes) -> None:
         channel = self._request.channel
         transport = channel.transport
+        if isinstance(channel, PlainChannel):
+            channel.leave()
         transport.unregisterProducer()
         # As Twisted's own WebSocket resource does: whatever comes next goes to the other protocol. In the raw mode of a
         # request is what came in one piece with it.

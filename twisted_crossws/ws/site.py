@@ -10,16 +10,15 @@ from typing import Any
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.pages import notFound
+from twisted.web.pages import errorPage, notFound
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
-from twisted.web.static import Data, File
+from twisted.web.static import Data
 
 from twisted_crossws.wire.text import shown
+from twisted_crossws.ws.folder import Folder
+from twisted_crossws.ws.plain import IDLE_TIMEOUT, PlainChannel, PlainConnections
 from twisted_crossws.ws.server import peerName
-
-#: Seconds that an idle HTTP connection is kept for the next request.
-IDLE_TIMEOUT = 30
 
 #: Says how the node is: whether it can serve, and what to show.
 Health = Callable[[], tuple[bool, dict[str, Any]]]
@@ -42,13 +41,6 @@ class HealthResource(Resource):
         return msgspec.json.encode(details) + b"\n"
 
 
-class _Folder(File):
-    """Files as they are; what is in a folder is not listed."""
-
-    def directoryListing(self) -> Any:
-        return notFound()
-
-
 class NodePages(Resource):
     """
     The root of a node's own port: C{/healthz}, C{/readyz}, C{/crossws.js}, the folder C{static}, and WebSocket requests
@@ -68,12 +60,14 @@ class NodePages(Resource):
         self.putChild(b"readyz", HealthResource(readiness))
         self.putChild(b"crossws.js", Data(script, "text/javascript; charset=utf-8"))
         self._upgrade = upgrade
-        self._static = _Folder(static) if static else None
+        self._static = Folder(static) if static else None
 
     def getChildWithDefault(self, path: bytes, request: Any) -> Any:
         request.setHeader(b"x-content-type-options", b"nosniff")
         if b"websocket" in (request.getHeader(b"upgrade") or b"").lower():
             return self._upgrade
+        if b"\0" in request.path or b"%00" in request.path:
+            return errorPage(400, "Bad Request", "The path holds a NUL byte.")
         return super().getChildWithDefault(path, request)
 
     def getChild(self, path: bytes, request: Any) -> Any:
@@ -92,14 +86,16 @@ class _Request(Request):
 
 class NodeSite(Site):
     """
-    A site whose access log has no query strings: they hold tokens.
+    A site whose connections are few and short, and whose access log has no query strings: they hold tokens.
     """
 
     noisy = False
     displayTracebacks = False
     requestFactory = _Request
+    protocol = PlainChannel  # type: ignore[assignment]  # Without the proxy that waits for HTTP/2.
 
-    def __init__(self, pages: IResource, clock: IReactorTime) -> None:
+    def __init__(self, pages: IResource, clock: IReactorTime, connections: PlainConnections) -> None:
+        self.connections = connections
         super().__init__(pages, timeout=IDLE_TIMEOUT, reactor=clock, logFormatter=accessLine)
 
 
