@@ -37,6 +37,7 @@ from twisted_crossws.state.dispatch import ClientDispatch, OnAnswered
 from twisted_crossws.state.draining import Draining
 from twisted_crossws.state.gateway import ClientGateway
 from twisted_crossws.state.lifecycle import Lifecycle
+from twisted_crossws.state.listeners import checkListener
 from twisted_crossws.state.sockets import Socket, Sockets
 from twisted_crossws.steady import steady
 from twisted_crossws.wire.packets import PacketCodec
@@ -100,6 +101,7 @@ class Node(MultiService):
         @param config: limits and settings; what it says about listening, the kind of bus and services is for C{twistd}.
         @param clock: for every timer; by default the reactor, which then counts by the monotonic clock: L{steady}.
         @raise ValueError: a setting has a bad value, or the name is missing.
+        @raise TypeError: the authenticator cannot be called with a request.
         """
         super().__init__()
         if clock is None:
@@ -210,6 +212,8 @@ class Node(MultiService):
 
     @authenticate.setter
     def authenticate(self, authenticate: Authenticator | None) -> None:
+        if authenticate is not None:
+            checkListener(authenticate, "request", "An authenticator")
         self._entrance.admission.authenticate = authenticate
 
     def webSocketFactory(self) -> IProtocolFactory:

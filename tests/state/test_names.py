@@ -72,11 +72,12 @@ def fired(*, byClients: bool) -> Iterator[tuple[str, int]]:
     """Every lifecycle event that something in the package fires, with the number of its arguments."""
     for path in Path(twisted_crossws.__file__).parent.rglob("*.py"):
         isClient = path.name in ("conversation.py", "reconnector.py")
+        calls = ("lifecycle.fire", "self._tell") if isClient else ("lifecycle.fire",)
         for found in ast.walk(ast.parse(path.read_text())):
             if isClient is byClients and isinstance(found, ast.Call) and isinstance(found.func, ast.Attribute):
                 name = ast.unparse(found.func)
                 first = found.args[0] if found.args else None
-                if name.endswith(("ifecycle.fire", "self._fire", "self._tell")) and isinstance(first, ast.Constant):
+                if name.endswith(calls) and isinstance(first, ast.Constant):
                     if isinstance(first.value, str):
                         yield first.value, len(found.args) - 1
 
@@ -151,3 +152,14 @@ class TestArguments:
         with pytest.raises(TypeError) as raised:
             where(node)(lambda a, b, c, d: None)
         assert f"is called with ({called}), and " in str(raised.value)
+
+    @pytest.mark.parametrize("authenticate", [lambda: None, lambda request, more: None, "sam"])
+    def test_authenticator(self, node: Node, clock: Clock, authenticate: Any) -> None:
+        """So it is with an authenticator, with which otherwise no client could come in."""
+        with pytest.raises(TypeError, match=r"^An authenticator (is called with \(request\)|must be callable), and "):
+            node.authenticate = authenticate
+        with pytest.raises(TypeError, match="^An authenticator "):
+            Node(clock=clock, authenticate=authenticate)
+        assert node.authenticate is None
+        node.authenticate = lambda request: None
+        node.authenticate = None

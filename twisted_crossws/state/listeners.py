@@ -135,7 +135,7 @@ def checkListener(listener: object, arguments: str | None = None, whose: str = "
     @raise TypeError: it is not callable, or not with these arguments.
     """
     if not callable(listener):
-        raise TypeError(f"A listener must be callable, and {listener!r} is not.")
+        raise TypeError(f"{whose} must be callable, and {listener!r} is not.")
     if arguments is not None:
         checkArguments(listener, arguments, whose)
 
