@@ -104,7 +104,7 @@ def masters(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What masters were made of."""
     made: list[Any] = []
 
-    def makeMaster(plan: Any, servers: Any, argv: Any, reread: Any, reactor: Any, failed: Any) -> Service:
+    def makeMaster(plan: Any, servers: Any, argv: Any, reread: Any, reactor: Any, **more: Any) -> Service:
         made.append((plan, servers, argv, reread, reactor))
         return Service()
 
@@ -378,7 +378,7 @@ class TestMaster:
     ) -> None:
         """What keeps it from being made ends the command with a sentence."""
 
-        def makeMaster(*args: Any) -> None:
+        def makeMaster(*args: Any, **more: Any) -> None:
             raise fault
 
         monkeypatch.setattr(tap, "makeMaster", makeMaster)
@@ -402,7 +402,7 @@ class TestMaster:
             def startService(self) -> None:
                 raise fault
 
-        monkeypatch.setattr(tap, "makeMaster", lambda *args: Master())
+        monkeypatch.setattr(tap, "makeMaster", lambda *args, **more: Master())
         service: Any = makeService(parse(folder))
         service.privilegedStartService()
         with pytest.raises(SystemExit) as ended:

@@ -15,28 +15,43 @@ from tempfile import gettempdir
 HUB_SOCKET = "hub.sock"
 
 
-def runFolder(configPath: str, runDir: str = "", environment: Mapping[str, str] | None = None) -> str:
+def runFolder(
+    configPath: str, runDir: str = "", environment: Mapping[str, str] | None = None, uid: int | None = None
+) -> str:
     """
     Where that folder is; it need not exist.
 
     @param configPath: the configuration file.
     @param runDir: what the file says itself, if it does; a relative one counts from the folder of the file.
     @param environment: by default that of this process.
+    @param uid: the user whose folder it is; by default that of this process.
     """
     path = os.path.abspath(configPath)
     if runDir:
         return os.path.join(os.path.dirname(path), runDir)
     environment = os.environ if environment is None else environment
-    parent = environment.get("XDG_RUNTIME_DIR") or gettempdir()
+    uid = os.geteuid() if uid is None else uid
+    parent = environment.get("XDG_RUNTIME_DIR", "")
+    # Who begins as root, and goes on as another user, has root's variables.
+    if not _belongsTo(parent, uid):
+        parent = gettempdir()
     # Short, as the path of a Unix socket may have 107 bytes.
     digest = sha256(os.fsencode(path)).hexdigest()[:8]
-    return os.path.join(parent, f"crossws-{os.getuid()}-{digest}")
+    return os.path.join(parent, f"crossws-{uid}-{digest}")
 
 
-def makeRunFolder(folder: str) -> None:
+def _belongsTo(folder: str, uid: int) -> bool:
+    try:
+        return os.stat(folder).st_uid == uid
+    except OSError:
+        return False
+
+
+def makeRunFolder(folder: str, uid: int | None = None) -> None:
     """
-    Make it, for this user alone, if it is not there.
+    Make it, for one user alone, if it is not there.
 
+    @param uid: of that user, which only root can choose; by default that of this process.
     @raise ValueError: it cannot be made, or it is there and others could put something into it; a sentence.
     """
     try:
@@ -44,12 +59,14 @@ def makeRunFolder(folder: str) -> None:
         # Somebody else may make it at this very moment.
         with suppress(FileExistsError):
             os.mkdir(folder, 0o700)
+            if uid not in (None, os.geteuid()):
+                os.chown(folder, uid, -1, follow_symlinks=False)
         about = os.lstat(folder)
     except OSError as fault:
         raise ValueError(f"The folder {folder} cannot be made: {fault.strerror}.") from None
     if not stat.S_ISDIR(about.st_mode):
         raise ValueError(f"{folder} is no folder; sockets of this cluster have to be in it.")
-    if about.st_uid != os.getuid():
+    if about.st_uid != (os.geteuid() if uid is None else uid):
         raise ValueError(
             f"The folder {folder} belongs to another user; whoever owns it could stand in for this cluster."
         )

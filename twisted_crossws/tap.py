@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from msgspec.structs import replace
@@ -109,7 +110,14 @@ class Options(BaseOptions):
             instead["node"] = {"server_name": self["server-name"]}
         if self["listen"]:
             instead["websocket"] = {"listen": tuple(self["listen"])}
-        return readPlan(self.path, self["environment"], host=self["host"] or "", instead=instead)
+        return readPlan(self.path, self["environment"], host=self["host"] or "", instead=instead, uid=self.uid)
+
+    @property
+    def uid(self) -> int | None:
+        """The user that C{twistd} goes on as, once ports are open; C{None}: the one that it began as."""
+        parent: Mapping[str, Any] = self.parent or {}
+        uid: int | None = parent.get("uid")
+        return uid
 
     def hubPath(self, server: ServerPlan) -> str:
         """Where the hub of a server is, if its bus is one."""
@@ -227,7 +235,7 @@ def _node(options: Options, reactor: Any) -> IService:
     config = options.config
     if config.bus.type == "hub" and not config.bus.hub.path:
         try:
-            makeRunFolder(options.plan.runFolder)
+            makeRunFolder(options.plan.runFolder, options.uid)
         except ValueError as fault:
             refuse([str(fault)])
     node = Node(bus=busOf(config.bus, options.hubPath(server)), config=config)
@@ -250,7 +258,7 @@ def _node(options: Options, reactor: Any) -> IService:
         node.lifecycle.on("draining", ports.withdraw)
     command = CommandService(node, options, reactor, isChild=UNDER_MASTER in os.environ)
     shared = ports if isinstance(ports, WorkerPorts) else None
-    addAgent(command, node, server.kind, options.plan.runFolder, reactor, shared)
+    addAgent(command, node, server.kind, options.plan.runFolder, reactor, shared, options.uid)
     if config.node.collector == "steady":
         SteadyCollector().setServiceParent(command)
     return command
@@ -276,7 +284,15 @@ def _master(options: Options, reactor: Any) -> IService:
 
     command = Command(options, reactor, (ListenError, Refused))
     try:
-        master = makeMaster(options.plan, options.servers, options.commandLine, reread, reactor, command.fail)
+        master = makeMaster(
+            options.plan,
+            options.servers,
+            options.commandLine,
+            reread,
+            reactor,
+            failed=command.fail,
+            uid=options.uid,
+        )
     except (ValueError, ListenError) as fault:
         refuse([str(fault)])
     master.setServiceParent(command)

@@ -44,7 +44,7 @@ def planOf(folder: Path, text: str) -> Plan:
 
 
 def masterOf(plan: Plan, reread: Any = None) -> Master:
-    master = makeMaster(plan, plan.here, lambda name: [name], reread, MemoryReactorClock(), print)
+    master = makeMaster(plan, plan.here, lambda name: [name], reread, MemoryReactorClock(), failed=print)
     assert isinstance(master, Master)
     return master
 

@@ -96,6 +96,18 @@ def test_portTaken(cluster: Cluster, logged: list[Any]) -> None:
     assert cluster.states() == ["starting"] * 3
 
 
+def test_openPorts(cluster: Cluster) -> None:
+    """Ports can be opened before anything is started, while the master is privileged; what fails is tried again."""
+    cluster.server.openPorts(lambda name: name == "a.2")
+    assert not cluster.shares.isOpen, "a.2 has them"
+    cluster.shares.fault = ListenError("port 80 is in use.")
+    cluster.server.openPorts(lambda name: False)
+    assert (cluster.shares.isOpen, cluster.states()) == (False, ["stopped"] * 3)
+    cluster.shares.fault = None
+    cluster.server.openPorts(lambda name: False)
+    assert (cluster.shares.isOpen, cluster.states()) == (True, ["stopped"] * 3)
+
+
 def test_found(cluster: Cluster) -> None:
     """Processes that are there already give their ports, and only those that are missing are started."""
     cluster.start("a.1", "a.3")

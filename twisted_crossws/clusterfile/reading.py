@@ -22,7 +22,13 @@ from twisted_crossws.runfolder import runFolder
 
 
 def readPlan(
-    path: str, environment: str | None = None, *, host: str = "", instead: Said | None = None, cores: int | None = None
+    path: str,
+    environment: str | None = None,
+    *,
+    host: str = "",
+    instead: Said | None = None,
+    cores: int | None = None,
+    uid: int | None = None,
 ) -> tuple[Plan, Source, list[str]]:
     """
     @param path: a TOML file.
@@ -30,18 +36,23 @@ def readPlan(
     @param host: what this machine is called in the file; by default C{[master] host}.
     @param instead: what holds, section by section, whatever a file that describes one node says.
     @param cores: what C{"cores"} stands for; by default as many as this process may use.
+    @param uid: the user that the processes run as; by default that of this one.
     @return: what could be used of the file, what to make further faults with, and those that were found, all together.
     """
     layers, source, faults = readLayers(path, environment)
     if instead and not layers.isCluster:
         layers.said = merged(layers.said, instead)
-    plan, more = planOf(layers, source, os.path.abspath(path), Machine(host or _master(layers).host), cores or _cores())
+    machine = Machine(host or _master(layers).host)
+    plan, more = planOf(layers, source, os.path.abspath(path), machine, cores or _cores(), uid)
     # What is wrong for all servers of a kind was found for each.
     return plan, source, list(dict.fromkeys([*faults, *more]))
 
 
-def planOf(layers: Layers, source: Source, path: str, machine: Machine, cores: int) -> tuple[Plan, list[str]]:
+def planOf(
+    layers: Layers, source: Source, path: str, machine: Machine, cores: int, uid: int | None = None
+) -> tuple[Plan, list[str]]:
     """
+    @param uid: the user that the processes run as; by default that of this one.
     @return: the plan, and what is wrong with it beside what is wrong with single keys.
     """
     faults: list[str] = []
@@ -57,7 +68,7 @@ def planOf(layers: Layers, source: Source, path: str, machine: Machine, cores: i
         machine=machine.name,
         servers=tuple(_located(server, path) for server in expanded(layers, machine.isThis, cores, report)),
         master=master,
-        runFolder=runFolder(path, master.run_dir),
+        runFolder=runFolder(path, master.run_dir, uid=uid),
     )
     # In an environment that there is not, nothing would be as it was meant.
     if layers.environment in layers.environments:

@@ -40,17 +40,20 @@ def makeMaster(
     argv: Argv,
     reread: Callable[[], Plan],
     reactor: Any,
+    *,
     failed: Callable[[str], None],
+    uid: int | None = None,
 ) -> IService:
     """
     @param servers: those whose processes it is to run.
     @param reread: reads the file again; raises L{Refused} with its faults.
     @param failed: called with a sentence when no server can listen, so that nothing runs.
+    @param uid: the user that the processes run as; by default that of this one.
     @return: the service; starting it may raise L{Refused}, if another master is at work.
     @raise ValueError: the run folder cannot be used.
     @raise ListenError: an endpoint cannot be shared.
     """
-    makeRunFolder(plan.runFolder)
+    makeRunFolder(plan.runFolder, uid)
     wanted = {server.name for server in servers}
 
     def again(name: str) -> Server:
@@ -94,17 +97,24 @@ class HubService(Service):
 
 
 def addAgent(
-    parent: MultiService, node: Node, kind: str, folder: str, reactor: Any, ports: SharedPorts | None = None
+    parent: MultiService,
+    node: Node,
+    kind: str,
+    folder: str,
+    reactor: Any,
+    ports: SharedPorts | None = None,
+    uid: int | None = None,
 ) -> None:
     """
     Let a node be commanded, and found by its master.
 
     @param folder: the run folder. If it cannot be used, the node runs without, and the log says so.
+    @param uid: the user that the process runs as, once it has started; by default the one of now.
     """
     try:
         if f"{node.serverName}.sock" in (MASTER_SOCKET, HUB_SOCKET):
             raise ValueError("its name is that of another socket in the run folder.")
-        makeRunFolder(folder)
+        makeRunFolder(folder, uid)
     except ValueError as fault:
         _log.warn("{server} cannot be commanded: {fault}", server=node.serverName, fault=fault)
         return

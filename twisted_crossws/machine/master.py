@@ -63,6 +63,12 @@ class Master(MultiService):
         says = f"Another master of this file is running; crossws-ctl commands it (its socket is {path})."
         self._socket = KeptSocket(path, lambda: _FromOutside(self), reactor, takenBy=says)
 
+    def privilegedStartService(self) -> None:
+        """Open the ports of processes that are not there yet: as another user those below 1024 could not be."""
+        super().privilegedStartService()
+        for server in self.servers.values():
+            server.openPorts(self._isThere)
+
     def startService(self) -> None:
         """
         @raise Refused: another master is at work here.
@@ -93,7 +99,7 @@ class Master(MultiService):
         """Start some processes of a server, or find them if they run already."""
         for process in server.processes.values():
             process.onGivenUp = self._givenUp
-        server.start(names, lambda name: isAnswered(socketOf(self.folder, name)))
+        server.start(names, self._isThere)
 
     def stopServer(self, server: Server) -> Deferred[Any]:
         """
@@ -101,6 +107,10 @@ class Master(MultiService):
         """
         stopped = DeferredList([server.stop(name) for name in server.processes])
         return stopped.addCallback(lambda _: server.close())
+
+    def _isThere(self, name: str) -> bool:
+        """Whether a process of that name runs, whoever has started it."""
+        return isAnswered(socketOf(self.folder, name))
 
     def _givenUp(self) -> None:
         """End a master that has nothing to run, and never will."""

@@ -5,6 +5,7 @@ One server of the cluster file on this machine: its process, or its processes, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -66,6 +67,17 @@ class Server:
         elif self._timer is None:
             self._timer = self._clock.callLater(FIND_TIMEOUT, self._foundEnough)
         self._goOn()
+
+    def openPorts(self, isThere: Callable[[str], bool]) -> None:
+        """
+        Listen on the shared ports while this process may, unless a process that runs already has them. What fails now
+        is tried again, and reported, by L{start}.
+
+        @param isThere: as for L{start}.
+        """
+        if self._shares is not None and not any(isThere(name) for name in self.processes):
+            with suppress(ListenError):
+                self._shares.open()
 
     def registered(self, name: str, pid: int, keys: Sequence[str], agent: Any) -> None:
         """
