@@ -8,12 +8,11 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from twisted.internet.endpoints import serverFromString
-
 from twisted_crossws.config import ServiceConfig
 from twisted_crossws.places import Source
 from twisted_crossws.plan import ServerPlan
 from twisted_crossws.services.applications import Application, checkOptions, findApplication
+from twisted_crossws.services.endpoints import endpointFault
 from twisted_crossws.wire.origin import OriginPolicy
 from twisted_crossws.wire.topics import Topics
 
@@ -46,10 +45,8 @@ class Trial:
         from twisted.internet import reactor
 
         for description in self._server.config.websocket.listen:
-            try:
-                serverFromString(reactor, description)
-            except Exception as fault:
-                says = f"names {description!r}, which is no endpoint: {fault}."
+            if (fault := endpointFault(description, reactor)) is not None:
+                says = f"names {description!r}, {fault}."
                 if option:
                     self.faults.append(f"{option} {says}")
                 else:
