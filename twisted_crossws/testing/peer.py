@@ -41,6 +41,7 @@ class FakePeer:
         params: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
         request: bytes | None = None,
+        socketId: str | None = None,
     ) -> None:
         """
         Connect and send the handshake.
@@ -49,6 +50,8 @@ class FakePeer:
         @param clock: the one of the node.
         @param headers: beside those of the handshake, or instead of them.
         @param request: what to send instead of a handshake; may be empty.
+        @param socketId: the client comes in as this one, bound already, whatever an authenticator would say; for this
+            the node itself is needed, not a factory.
         """
         factory: Any = node.webSocketFactory() if isinstance(node, Node) else node
         self.answersPings = True
@@ -62,7 +65,21 @@ class FakePeer:
         self._protocol: Any = factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 54321))
         self.transport = FakeTransport(clock, self._protocol, self._look)
         self._protocol.makeConnection(self.transport)
-        self.sendBytes(_handshake(path, params, headers) if request is None else request)
+        handshake = _handshake(path, params, headers) if request is None else request
+        if socketId is None:
+            self.sendBytes(handshake)
+        elif isinstance(node, Node):
+            self._comeInAs(node, socketId, handshake)
+        else:
+            raise TypeError(f"To come in as {socketId!r}, a FakePeer needs the node, not {node!r}.")
+
+    def _comeInAs(self, node: Node, socketId: str, handshake: bytes) -> None:
+        authenticate = node.authenticate
+        node.authenticate = lambda request: socketId
+        try:
+            self.sendBytes(handshake)
+        finally:
+            node.authenticate = authenticate
 
     @property
     def status(self) -> int | None:
