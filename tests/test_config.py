@@ -156,6 +156,7 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("bus", "compression"): FLAG,
     ("bus", "bridge_prefix"): PREFIX,
     ("bus", "room_prefix"): PREFIX,
+    ("bus", "subscribe_timeout"): SECONDS_OR_NEVER,
     ("bus.redis", "urls"): (
         [["redis://127.0.0.1:6379"], ["rediss://:pw@h:1/0", "unix:///run/redis.sock"]],
         [[], "redis://h", ["http://h"], [""], ["redis://"], ["redis://h", 1], ["redis://a b"]],
@@ -171,6 +172,7 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("bus.hub", "max_queued_bytes"): AT_LEAST_1,
     ("rooms", "preset"): NAMES,
     ("rooms", "auto_unsubscribe"): FLAG,
+    ("rooms", "unsubscribe_after"): SECONDS_OR_NEVER,
     ("channels", "subscribe"): ([[], ["news"]], ["news", [""], ["csbp:news"], ["ws:chat"], [1]]),
     ("service", "use"): (["a:b", "plugin"], ["", " ", 1, None]),
     ("service", "options"): ([{}, {"a": {"b": [1]}}], ["a", [1], 5]),
@@ -389,7 +391,10 @@ class TestUnknown:
             ),
             ({"websocket": {"urls": []}}, "it belongs to [bus.redis]."),
             ({"node": {"ping_interval": 5}}, "it belongs to [websocket] or [bus.redis]."),
-            ({"rooms": {"zzz": 5}}, "[rooms] zzz is not a key of this section; its keys are preset, auto_unsubscribe."),
+            (
+                {"rooms": {"zzz": 5}},
+                "[rooms] zzz is not a key of this section; its keys are preset, auto_unsubscribe, unsubscribe_after.",
+            ),
             ({"rooms": {"two words\n": 5}}, '[rooms] "two words\\n" is not a key'),
             ({"rooms": {7: 5}}, "[rooms] 7 is not a key"),
         ],

@@ -474,9 +474,14 @@ class TestAuthentication:
 
 class TestSockets:
     def test_replaced(self, node: Node, clock: Clock) -> None:
-        """Binding a taken id closes the older socket with 4012; its end does not touch the newer one."""
+        """
+        Binding a taken id closes the older socket with 4012; its end does not touch the newer one, which begins in no
+        room.
+        """
         older, oldSocket = connect(node, clock, "u1")
+        node.rooms.join("chat", "2", "u1")
         newer, newSocket = connect(node, clock, "u1")
+        assert node.rooms.joined("u1") == {}
         node.rooms.join("chat", "1", "u1")
         assert older.closeCode == 4012
         clock.advance(0)

@@ -35,6 +35,7 @@ from twisted_crossws.cluster.answering import ServerMessage
 from twisted_crossws.cluster.gathered import Replies, Reply
 from twisted_crossws.cluster.questions import ClientReplies
 from twisted_crossws.cluster.remote import Affected, RemoteSocket, RemoteSockets
+from twisted_crossws.cluster.subscriptions import Joined
 from twisted_crossws.config import (
     BusConfig,
     ChannelsConfig,
@@ -73,6 +74,7 @@ __all__ = [
     # A node, and what its listeners get and give
     "Affected",
     "ClientReplies",
+    "Joined",
     "NoReply",
     "Node",
     "Relay",

@@ -216,6 +216,9 @@ class BusConfig(Struct, frozen=True, kw_only=True):
     bridge_prefix: _Name = "csbp:"
     #: What the channels of clients and rooms start with, as in the Node.js package.
     room_prefix: _Name = "ws:"
+    #: Seconds after which who joins a room is told that this node does not hear it yet, since the bus is away. Half of
+    #: what a person waits for an answer. 0: at once.
+    subscribe_timeout: _SecondsOrNever = 1.0
     #: The sections below this one.
     redis: RedisConfig = RedisConfig()
     hub: HubConfig = HubConfig()
@@ -228,6 +231,8 @@ class RoomsConfig(Struct, frozen=True, kw_only=True):
     preset: _Names = ()
     #: Unsubscribe when the last local member has left, so that a node does not read what nobody there wants.
     auto_unsubscribe: _Flag = True
+    #: Seconds that this waits for somebody else to join: whoever reloads a page is back by then. 0: none.
+    unsubscribe_after: _SecondsOrNever = 1.0
 
 
 class ChannelsConfig(Struct, frozen=True, kw_only=True):

@@ -149,8 +149,11 @@ class Node(MultiService):
         )
         self._outbox.countAudience(self._membership.count)
         self.bus.onHealthChange(self._membership.healthChanged)
-        self._subscriptions = Subscriptions(self._gaps)
-        self.rooms = Rooms(self._subscriptions, topics, config.rooms.preset, config.rooms.auto_unsubscribe)
+        self._subscriptions = Subscriptions(
+            self._gaps, clock, config.bus.subscribe_timeout, isConnected=lambda: self.bus.isConnected
+        )
+        self.sockets = Sockets(lambda socketId: self.rooms.leaveAll(socketId))
+        self.rooms = Rooms(self._subscriptions, topics, self.sockets, config.rooms)
         self.servers = Servers(
             outbox=self._outbox,
             membership=self._membership,
@@ -167,7 +170,6 @@ class Node(MultiService):
     def _makeEntrance(self, authenticate: Authenticator | None, clock: IReactorTime) -> None:
         """The parts that talk to clients."""
         options, counters = self.config.websocket, self.counters
-        self.sockets = Sockets(self.rooms.leaveAll)
         self._asking = asking = Asking(clock, counters)
         self.clients = Clients(
             outbox=self._outbox,
@@ -292,6 +294,7 @@ class Node(MultiService):
             draining = self._draining = self._makeDraining()
             _log.info("{server} is drained of {clients} clients", server=self.serverName, clients=len(self._everyone))
             self._tellOfAnswers(draining.answered)
+            self._subscriptions.hurry()
             self._entrance.close()
             self.lifecycle.fire("draining")
             draining.begin(self._everyone, self._gateway.whenEmpty)
@@ -336,6 +339,7 @@ class Node(MultiService):
         self.lifecycle.fire("serverClose")
         if self._draining is not None:
             self._draining.end()
+        self._subscriptions.hurry()
         self._entrance.close()
         ports = maybeDeferred(self.ports.stopService)
         self._gateway.closeAll(CloseCode.GOING_AWAY, "server going away")
@@ -351,6 +355,7 @@ class Node(MultiService):
             self.clients.stop()
             self.servers.stop()
             self._membership.leave()
+            self._subscriptions.stop()
             self._gaps.stop()
             stopped: Deferred[None] = self._link.stop()
             return stopped

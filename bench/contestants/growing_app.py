@@ -35,9 +35,11 @@ def makeService(
     names = [f"room{number}" for number in range(rooms)]
     for event in ("echo", *(f"event{number}" for number in range(1, listeners))):
         node.clients.on(event, echo)
-    for name in names:
-        for who in [f"u{number}" for number in range(members)] or [f"of {name}"]:
-            node.rooms.join("bench", name, who)
+    if not members:
+        for name in names:
+            # What a node remembers of a member is the same with a socket and without one.
+            node.rooms._table.join("bench", name, f"of {name}")
+    everywhere = {f"u{number}" for number in range(members)}
     # Not in the order in which they lie in memory.
     random.Random(1).shuffle(names)
     turn = itertools.cycle(names if members else ["1000"])
@@ -46,7 +48,8 @@ def makeService(
     def join(socket: Socket, payload: Any) -> None:
         socketId = socket.request.params["id"]
         node.sockets.bind(socketId, socket)
-        node.rooms.join("bench", payload["roomId"], socketId)
+        for name in [payload["roomId"], *(names if socketId in everywhere else ())]:
+            node.rooms.join("bench", name, socketId)
 
     @node.clients.on("shout")
     def shout(socket: Socket, payload: Any) -> None:

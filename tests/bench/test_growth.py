@@ -114,10 +114,11 @@ class TestGrown:
         clock = Clock()
         node = Node(clock=clock)
         app.makeService(node, rooms=4, members=2)
-        assert node.rooms.roomCount("bench") == 4
-        assert node.rooms.count("bench") == 8
-        peer = FakePeer(node, clock, params={"id": "u0"})
-        peer.sendEvent("joinRoom", {"roomId": "1000"})
+        peer, *others = (FakePeer(node, clock, params={"id": f"u{number}"}) for number in range(3))
+        for each in (peer, *others):
+            each.sendEvent("joinRoom", {"roomId": "1000"})
+        assert node.rooms.ids("bench") == {"1000", "room0", "room1", "room2", "room3"}
+        assert node.rooms.count("bench", "room", exact=False) == 8
         node.rooms.leave("bench", "room2", "u0")
         for number in range(8):
             peer.sendEvent("shout", number)

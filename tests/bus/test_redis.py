@@ -1554,6 +1554,7 @@ class TestNode:
         if fault == "kill":
             site.only.kill()
         site.only.isFrozen = fault == "freeze"
+        FakePeer(node, clock, socketId="sam")
         # Nobody waits for this.
         node.rooms.join("room", "1", "sam")
         node.rooms.leave("room", "1", "sam")

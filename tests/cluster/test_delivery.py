@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from twisted_crossws import Config, Node, RoomsConfig
+from twisted_crossws import Config, Joined, Node, RoomsConfig
 from twisted_crossws.testing import FakePeer, MemoryCluster
 from twisted_crossws.wire.frames import Event
 from twisted_crossws.wire.packets import PacketCodec
@@ -149,19 +149,21 @@ class TestRooms:
             return node.counters["bus_packets_received"] - before
 
         assert heard() == 0
-        node.rooms.join("chat", "1", "u1")
+        join(cluster, "serverB", "u1", "1")
         node.rooms.join("chat", "2", "u1")
         assert heard() == 1
         node.rooms.leave("chat", "1", "u1")
         assert heard() == 1
         node.rooms.leave("chat", "2", "u1")
+        cluster.advance(1.0)
         assert heard() == 0
 
     def test_preset(self) -> None:
         """A preset namespace is heard always."""
         cluster = MemoryCluster(["serverA", "serverB"], config=Config(rooms=RoomsConfig(preset=("chat",))))
-        cluster["serverB"].rooms.join("chat", "1", "u1")
+        join(cluster, "serverB", "u1", "1")
         cluster["serverB"].rooms.leave("chat", "1", "u1")
+        cluster.advance(1.0)
         before = cluster["serverB"].counters["bus_packets_received"]
         cluster["serverA"].clients.toRoom("chat", "1", "say")
         cluster.advance()
@@ -170,21 +172,22 @@ class TestRooms:
     def test_noAutoUnsubscribe(self) -> None:
         """Without C{auto_unsubscribe} one that was joined stays heard."""
         cluster = MemoryCluster(["serverA", "serverB"], config=Config(rooms=RoomsConfig(auto_unsubscribe=False)))
-        cluster["serverB"].rooms.join("chat", "1", "u1")
+        join(cluster, "serverB", "u1", "1")
         cluster["serverB"].rooms.leave("chat", "1", "u1")
+        cluster.advance(1.0)
         before = cluster["serverB"].counters["bus_packets_received"]
         cluster["serverA"].clients.toRoom("chat", "1", "say")
         cluster.advance()
         assert cluster["serverB"].counters["bus_packets_received"] == before + 1
 
     def test_joinFires(self, cluster: MemoryCluster) -> None:
-        """C{join} fires when nothing sent later is missed."""
-        fired: list[None] = []
+        """C{join} fires when nothing sent later is missed, and says so."""
+        fired: list[Joined] = []
         peer = join(cluster, "serverB", "u1")
         cluster["serverB"].rooms.join("chat", "1", "u1").addCallback(fired.append)
         cluster["serverB"].rooms.join("chat", "2", "u1").addCallback(fired.append)
         cluster.advance()
-        assert fired == [None, None]
+        assert fired == [Joined(True), Joined(True)]
         cluster["serverA"].clients.toRoom("chat", "1", "say", "x")
         assert came(cluster, peer) == [["x"]]
 
@@ -192,7 +195,7 @@ class TestRooms:
         """C{remove} takes everyone out, and the namespace is left with its last room."""
         rooms = cluster["serverA"].rooms
         for socketId in ("u1", "u2"):
-            rooms.join("chat", "1", socketId)
+            join(cluster, "serverA", socketId, "1")
         rooms.join("chat", "2", "u1")
         rooms.remove("chat", "1")
         rooms.remove("chat", "nothing")

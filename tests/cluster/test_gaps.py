@@ -131,6 +131,7 @@ class TestRooms:
     def test_lateJoiner(self, cluster: MemoryCluster) -> None:
         """Who joins late has not missed what came before; nor has who left and comes back."""
         sender, node = cluster["a"], cluster["b"]
+        cluster.peer("b", socketId="kim")
         told = gaps(node)
         for _ in range(3):
             for _ in range(5):
@@ -147,6 +148,7 @@ class TestRooms:
     def test_joined(self, cluster: MemoryCluster) -> None:
         """Of what comes from then on nothing is missed in silence."""
         sender, node = cluster["a"], cluster["b"]
+        cluster.peer("b", socketId="kim")
         told = gaps(node)
         node.rooms.join("late", "1", "kim")
         cluster.advance()

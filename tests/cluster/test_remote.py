@@ -63,11 +63,10 @@ class TestFetch:
         assert isinstance(found, list) and len(found) == 4
 
     def test_room(self, cluster: MemoryCluster) -> None:
-        """Those of a room, on every server; and a member that has no socket is nobody's."""
+        """Those of a room, on every server."""
         come(cluster, "serverA", "sam", ("chat", "1"))
         come(cluster, "serverB", "kim", ("chat", "1"), ("game", "7"))
         come(cluster, "serverC", "eve", ("chat", "2"))
-        cluster["serverC"].rooms.join("chat", "1", "nobody")
         found = end(cluster, cluster["serverC"].clients.fetch(("chat", "1")))
         assert ids(found) == {("serverA", "sam"), ("serverB", "kim")}
         assert {each.socketId: each.rooms for each in found}["kim"] == {("chat", "1"), ("game", "7")}
@@ -289,11 +288,11 @@ class TestMove:
         assert moved == 0 and not moved.missing
 
     def test_hereWithoutBus(self, cluster: MemoryCluster) -> None:
-        """Those of this node need no bus; the other servers, which cannot be asked, are missing."""
+        """Those of this node need no bus; the other servers, which cannot be asked, are missing, and it says so."""
         come(cluster, "serverA", "sam")
         cluster.partition("serverA")
-        moved = end(cluster, cluster["serverA"].clients.joinAll([("chat", "1")], of="sam"))
-        assert (moved, moved.missing) == (1, {"serverB", "serverC"})
+        moved = end(cluster, cluster["serverA"].clients.joinAll([("chat", "1")], of="sam"), 1.0)
+        assert (moved, moved.missing, moved.unheard) == (1, {"serverB", "serverC"}, {"serverA"})
         assert cluster["serverA"].rooms.members("chat", "1") == {"sam"}
 
     def test_dead(self, cluster: MemoryCluster) -> None:

@@ -5,6 +5,7 @@ Which channels a node hears: kept in step with the bus, however slow that is and
 from __future__ import annotations
 
 import gc
+from math import inf
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted_crossws import BusUnavailable, Node, memoryBus
 from twisted_crossws.bus.memory import MemoryLink
 from twisted_crossws.cluster.subscriptions import Subscriptions
+from twisted_crossws.testing import FakePeer
 
 case = SynchronousTestCase()
 
@@ -28,9 +30,11 @@ class SlowLink:
 
     @ivar asked: what the bus was asked and has not answered: C{+} or C{-}, and the channel.
     @ivar heard: what is subscribed, as far as the bus knows.
+    @ivar isConnected: whether it is there.
     """
 
     def __init__(self) -> None:
+        self.isConnected = True
         self.asked: list[str] = []
         self.heard: set[str] = set()
         self._answers: list[Deferred[None]] = []
@@ -64,8 +68,8 @@ def link() -> SlowLink:
 
 
 @pytest.fixture
-def subscriptions(link: SlowLink) -> Subscriptions:
-    return Subscriptions(link)  # type: ignore[arg-type]
+def subscriptions(link: SlowLink, clock: Clock) -> Subscriptions:
+    return Subscriptions(link, clock, 1.0, isConnected=lambda: link.isConnected)
 
 
 class TestWanting:
@@ -177,24 +181,37 @@ class TestFlapping:
         case.successResultOf(patient)
         assert link.heard == {"a"}
 
-    @given(st.lists(st.sampled_from(["want", "drop", "answer"])))
+    @given(st.lists(st.sampled_from(["want", "ask", "drop", "dropLater", "answer", "time", "hurry"])))
     def test_inTheEnd(self, steps: list[str]) -> None:
-        """Whatever the order of wishes and answers: in the end it is as was wished last, and all have been told."""
-        link = SlowLink()
-        subscriptions = Subscriptions(link)  # type: ignore[arg-type]
-        told: list[Deferred[None]] = []
+        """
+        Whatever the order of wishes and answers: in the end it is as was wished last, all have been told, an
+        application before its time is up, and no timer is left.
+        """
+        link, clock = SlowLink(), Clock()
+        subscriptions = Subscriptions(link, clock, 1.0, isConnected=lambda: link.isConnected)
+        told: list[tuple[Deferred[Any], float]] = []
         for step in steps:
-            if step != "answer":
-                told.append(getattr(subscriptions, step)("a"))
+            if step == "dropLater":
+                subscriptions.dropLater("a", 0.7)
+            elif step == "hurry":
+                subscriptions.hurry()
+            elif step == "time":
+                clock.advance(0.6)
+            elif step != "answer":
+                limit = inf if step == "want" else clock.seconds() + 1.0
+                told.append((getattr(subscriptions, step)("a"), limit))
             elif link.asked:
                 link.answer()
             assert len(link.asked) <= 1
+            assert all(each.called for each, limit in told if limit < clock.seconds())
+        subscriptions.stop()
         while link.asked:
             link.answer()
-        wishes = [step for step in steps if step != "answer"]
-        assert ("a" in link.heard) == (wishes[-1:] == ["want"])
-        for each in told:
+        wishes = [step for step in steps if step in ("want", "ask", "drop", "dropLater")]
+        assert ("a" in link.heard) == (wishes[-1:] in (["want"], ["ask"]))
+        for each, _ in told:
             case.successResultOf(each)
+        assert clock.getDelayedCalls() == []
 
 
 class TestRefused:
@@ -300,20 +317,25 @@ class TestRooms:
             return node.counters["bus_packets_received"] > before
 
         assert not isHeard()
+        for socketId in ("u1", "u2", "u3"):
+            FakePeer(node, clock, socketId=socketId)
         for socketId in ("u1", "u2"):
             case.successResultOf(node.rooms.join("chat", "1", socketId))
         node.rooms.leave("chat", "1", "u1")
         assert isHeard()
         node.rooms.leave("chat", "1", "u2")
+        clock.advance(1.0)
         assert not isHeard()
         case.successResultOf(node.rooms.join("chat", "2", "u3"))
         assert isHeard()
         node.rooms.leaveAll("u3")
+        clock.advance(1.0)
         assert not isHeard()
 
     def test_leavingWhereOneIsNot(self, nodes: tuple[Node, Node], clock: Clock) -> None:
         """To leave a room that one is not in is no error, and those who are in it notice nothing."""
         node, other = nodes
+        FakePeer(node, clock, socketId="u1")
         node.rooms.join("chat", "1", "u1")
         for room in (("chat", "1", "u2"), ("chat", "2", "u1"), ("news", "1", "u1")):
             node.rooms.leave(*room)
@@ -323,14 +345,16 @@ class TestRooms:
         clock.advance(0)
         assert node.counters["bus_packets_received"] == before + 1
 
-    def test_leavingFails(self, nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_leavingFails(self, nodes: tuple[Node, Node], clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
         """A room that the bus does not let go is left all the same; nobody who did not ask hears of it."""
         node, _ = nodes
+        FakePeer(node, clock, socketId="u1")
         node.rooms.join("chat", "1", "u1")
         refused: Deferred[None] = Deferred()
         monkeypatch.setattr(MemoryLink, "unsubscribe", lambda self, channel: refused)
         node.rooms.leave("chat", "1", "u1")
         assert node.rooms.members("chat") == frozenset()
+        clock.advance(1.0)
         refused.errback(BusUnavailable("not now"))
 
     def test_channels(self, nodes: tuple[Node, Node], clock: Clock) -> None:

@@ -122,6 +122,7 @@ def test_packets(clock: Clock, how: str) -> None:
     other._inbox.packetReceived = lambda channel, packet: packets.append(PacketCodec().decode(dict, packet))
     for each in (node, other):
         each.startService()
+    FakePeer(other, clock, socketId="kim")
     other.rooms.join(*ROOM, "kim")
     clock.pump([1.0])
     packets.clear()

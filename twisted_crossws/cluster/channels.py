@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.cluster.outbox import Outbox
-from twisted_crossws.cluster.subscriptions import Subscriptions
+from twisted_crossws.cluster.subscriptions import Joined, Subscriptions
 from twisted_crossws.state.deliver import notify
 from twisted_crossws.state.listeners import checkListener
 
@@ -47,9 +47,12 @@ class Channels:
             raise TypeError(f"What is published on a channel must be a mapping, not {type(mapping)}.")
         return self._outbox.publishCounted(channel, dict(mapping))
 
-    def subscribe(self, channel: str) -> Deferred[None]:
+    def subscribe(self, channel: str) -> Deferred[Joined]:
         """
-        @return: fires when nothing that is published from now on is missed.
+        @return: fires with L{Joined<twisted_crossws.cluster.subscriptions.Joined>} when nothing that is published from
+            now on is missed; within C{subscribe_timeout} in any case, and then C{heard} is C{False}, while the rest is
+            done when the bus is back. Fails with L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if the bus
+            cannot carry this channel.
         @raise ValueError: the channel is one of the cluster's own.
         """
         self._check(channel)
@@ -57,7 +60,7 @@ class Channels:
 
     def unsubscribe(self, channel: str) -> Deferred[None]:
         """
-        @return: fires when the bus has been told; nothing comes from now on.
+        @return: fires when the bus has been told, or cannot be told now; nothing comes from now on.
         @raise ValueError: the channel is one of the cluster's own.
         """
         self._check(channel)

@@ -117,7 +117,8 @@ class Clients(Delivery, Listeners):
         @param of: those of a room, those that bear this C{socketId}, or all.
         @param timeout: seconds.
         @return: fires with how many, when their servers hear these rooms; its C{missing} are the servers that have not
-            said so.
+            said so, and its C{unheard} those that have, but do not hear them within C{subscribe_timeout}, as the bus is
+            away.
         @raise TypeError: C{rooms} or C{of} is none of these.
         @raise ValueError: as L{fetch}.
         """

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults
 
 from twisted_crossws.cluster.answering import ServerMessage
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.pages import Growing, Listed, Pages
 from twisted_crossws.cluster.rooms import Rooms
 from twisted_crossws.cluster.servers import Servers
+from twisted_crossws.cluster.subscriptions import Joined
 from twisted_crossws.errors import CallTimeout, CrossWSError, NotConnected, RemoteError, ReplyError
 from twisted_crossws.state.asking import Asking
 from twisted_crossws.state.sockets import Socket, Sockets
@@ -34,6 +35,7 @@ from twisted_crossws.wire.remote import (
     Fetch,
     Handshake,
     Move,
+    Moved,
     Of,
     Page,
     SocketItem,
@@ -122,15 +124,16 @@ class SocketsHere:
         asked = _read(message, Move)
         bound = [socket for socket in self._chosen(asked.of) if socket.socketId is not None]
         # The last one who waits for a subscription does not wait longer than those before it.
-        joined: dict[str, Deferred[None]] = {}
+        joined: dict[str, Deferred[Joined]] = {}
         for socket in bound:
             for namespace, roomId in asked.rooms:
                 joined[namespace] = self._rooms.join(namespace, roomId, str(socket.socketId))
-        page = Page([len(bound)])
-        # Without its bus this node hears no rooms of others, and need not wait until it does.
-        if not self._outbox.isConnected:
-            return succeed(page)
-        return gatherResults(joined.values()).addCallback(lambda _: page)
+
+        def done(outcomes: list[Joined]) -> Page:
+            count = len(bound)
+            return Page([count if all(outcome.heard for outcome in outcomes) else Moved(count, heard=False)])
+
+        return gatherResults(joined.values()).addCallback(done)
 
     def _leave(self, message: ServerMessage) -> Page:
         asked = _read(message, Move)

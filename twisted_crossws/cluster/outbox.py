@@ -66,11 +66,6 @@ class Outbox:
         """Whether this node hears everything that others publish, and can publish itself."""
         return bool(self._link.isHealthy)
 
-    @property
-    def isConnected(self) -> bool:
-        """Whether this node can publish and hear: with several Redis servers, on one of them at least."""
-        return bool(self._link.isConnected)
-
     def countAudience(self, audience: Callable[[], int]) -> None:
         """
         @param audience: how many servers must hear what is on the cluster's own channels, this one included, as far as

@@ -15,7 +15,18 @@ from twisted_crossws.cluster.servers import Servers
 from twisted_crossws.cluster.survey import Faults, Heard, Survey
 from twisted_crossws.state.pulse import checkNotNegative
 from twisted_crossws.state.sockets import checkCloseCode
-from twisted_crossws.wire.remote import DISCONNECT, FETCH, Disconnect, Fetch, Handshake, Move, Of, Room, SocketItem
+from twisted_crossws.wire.remote import (
+    DISCONNECT,
+    FETCH,
+    Disconnect,
+    Fetch,
+    Handshake,
+    Move,
+    Moved,
+    Of,
+    Room,
+    SocketItem,
+)
 from twisted_crossws.wire.topics import Topics
 
 #: Which sockets: a room, a C{socketId}, or all of them.
@@ -61,13 +72,17 @@ class Affected(int):
     For how many sockets something was done.
 
     @ivar missing: names of servers that have not said for how many of theirs.
+    @ivar unheard: of joining: names of servers whose sockets have joined, and that do not hear these rooms yet, as the
+        bus is away.
     """
 
     missing: frozenset[str]
+    unheard: frozenset[str]
 
-    def __new__(cls, count: int, missing: Iterable[str] = ()) -> Affected:
+    def __new__(cls, count: int, missing: Iterable[str] = (), unheard: Iterable[str] = ()) -> Affected:
         self = super().__new__(cls, count)
         self.missing = frozenset(missing)
+        self.unheard = frozenset(unheard)
         return self
 
 
@@ -138,12 +153,19 @@ class Everywhere:
 
     def _do(self, event: str, payload: Move | Disconnect, timeout: float) -> Deferred[Affected]:
         counts: list[int] = []
+        unheard: list[str] = []
 
         def heard(server: str, item: Any) -> None:
-            counts.append(msgspec.convert(item, int))
+            moved = msgspec.convert(item, int | Moved)
+            if isinstance(moved, Moved):
+                counts.append(moved.count)
+                if not moved.heard:
+                    unheard.append(server)
+            else:
+                counts.append(moved)
 
         done = self._survey(event, payload, timeout, heard, localOnly=False)
-        return done.addCallback(lambda faults: Affected(sum(counts), faults))
+        return done.addCallback(lambda faults: Affected(sum(counts), faults, unheard))
 
     def _survey(self, event: str, payload: object, timeout: float, heard: Heard, localOnly: bool) -> Deferred[Faults]:
         checkNotNegative(timeout=timeout)

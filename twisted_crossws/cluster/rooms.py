@@ -6,47 +6,66 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
-from twisted_crossws.cluster.subscriptions import Subscriptions
+from twisted_crossws.cluster.subscriptions import Joined, Subscriptions
+from twisted_crossws.config import RoomsConfig
+from twisted_crossws.errors import NotConnected
 from twisted_crossws.state.rooms import RoomTable
-from twisted_crossws.state.sockets import checkSocketId
+from twisted_crossws.state.sockets import Sockets, checkSocketId
+from twisted_crossws.wire.text import shown
 from twisted_crossws.wire.topics import Topics
 
 
 class Rooms:
     """
     C{node.rooms}. A room is a pair of strings, C{(namespace, roomId)}; a namespace is one channel on the bus, heard
-    while it has a member on this node (with C{auto_unsubscribe}), or always if it is preset.
+    while it has a member on this node and for C{unsubscribe_after} (with C{auto_unsubscribe}), or always if it is
+    preset.
 
-    Members are C{socketId}s, bound or not. Unbinding one, or its socket's closing, takes it out of all its rooms.
+    Members are C{socketId}s of open sockets of this node. Unbinding one, its socket's closing, and a newer socket that
+    is bound to it take it out of all its rooms.
     """
 
-    def __init__(
-        self, subscriptions: Subscriptions, topics: Topics, preset: Iterable[str] = (), autoUnsubscribe: bool = True
-    ) -> None:
+    def __init__(self, subscriptions: Subscriptions, topics: Topics, sockets: Sockets, options: RoomsConfig) -> None:
         self._table = RoomTable()
         self._subscriptions = subscriptions
         self._topics = topics
-        self._preset = frozenset(topics.preset(namespace) for namespace in preset)
-        self._autoUnsubscribe = autoUnsubscribe
+        self._sockets = sockets
+        self._preset = frozenset(topics.preset(namespace) for namespace in options.preset)
+        self._autoUnsubscribe = options.auto_unsubscribe
+        self._unsubscribeAfter = options.unsubscribe_after
 
     @property
     def presetChannels(self) -> frozenset[str]:
         """The channels that are heard from the start, and always."""
         return self._preset
 
-    def join(self, namespace: str, roomId: str, socketId: str) -> Deferred[None]:
+    def join(self, namespace: str, roomId: str, socketId: str) -> Deferred[Joined]:
         """
         Messages that this node sends reach the member at once; the Deferred is about those of other nodes.
 
-        @return: fires when this node is subscribed, so that nothing sent later is missed.
+        @return: fires with L{Joined<twisted_crossws.cluster.subscriptions.Joined>} when this node is subscribed, so
+            that nothing sent later is missed; within C{subscribe_timeout} in any case, and then C{heard} is C{False},
+            while the rest is done when the bus is back. Fails with
+            L{NotConnected<twisted_crossws.errors.NotConnected>}, and nothing is joined, if no open socket of this node
+            bears the C{socketId}; with L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if the bus cannot carry
+            this namespace.
         @raise TypeError: one of the three is not a non-empty string.
         @raise ValueError: the namespace is one that the bus needs for something else.
         """
         checkRoom(namespace, roomId)
         checkSocketId(socketId)
         channel = self._topics.room(namespace)
+        socket = self._sockets.get(socketId)
+        if socket is None or not socket.isOpen:
+            return fail(
+                NotConnected(
+                    f"{shown(socketId)} cannot join a room: no open socket of this node bears this socketId. Either "
+                    "the client has gone meanwhile, or it must be bound first (sockets.bind), or it is on another node "
+                    "(clients.joinAll)."
+                )
+            )
         self._table.join(namespace, roomId, socketId)
         return self._subscriptions.ask(channel)
 
@@ -117,8 +136,7 @@ class Rooms:
         for namespace in namespaces:
             channel = self._topics.room(namespace)
             if channel not in self._preset and not self._table.isUsed(namespace):
-                # Nobody waits for it; if it cannot be, the log says so.
-                self._subscriptions.drop(channel).addErrback(lambda _: None)
+                self._subscriptions.dropLater(channel, self._unsubscribeAfter)
 
 
 def checkRoom(namespace: object, roomId: object) -> None:

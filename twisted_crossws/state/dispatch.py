@@ -11,7 +11,7 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_crossws.errors import OverLimit, ReplyError
+from twisted_crossws.errors import NotConnected, OverLimit, ReplyError
 from twisted_crossws.state.arguments import described
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.deliver import DECLINED, Gathering
@@ -202,7 +202,8 @@ class _Answer(Gathering):
                 self._reply(encodeErrorReply(self._frame.callbackId, *DECLINED))
 
     def listenerFailed(self, listener: Callable[..., Any], failure: Failure) -> None:
-        if failure.check(ReplyError):
+        if failure.check(ReplyError) or (failure.check(NotConnected) and not self._socket.isOpen):
+            # The listener says so; or its client went while it was at work, which is nobody's fault.
             return
         self._dispatch.counters["listener_failures"] += 1
         _log.failure(

@@ -196,7 +196,7 @@ class Sockets:
 
     def __init__(self, unbound: Callable[[str], None]) -> None:
         """
-        @param unbound: called with each C{socketId} that no socket has any more.
+        @param unbound: called with each C{socketId} that its socket gives up.
         """
         self._byId: dict[str, Socket] = {}
         self._unbound = unbound
@@ -204,8 +204,8 @@ class Sockets:
     def bind(self, socketId: str, socket: Socket) -> None:
         """
         Give a socket its identity; from then on it can be addressed. Another socket of this node that has it
-        is replaced, and closed with 4012; the rooms of the identity stay. A socket has one identity: a new one
-        takes the place of the old one.
+        is replaced, and closed with 4012; its rooms are left, as those of a socket that closes. A socket has one
+        identity: a new one takes the place of the old one.
 
         @raise TypeError: C{socketId} is not a non-empty string.
         @raise SocketClosed: the socket has been closed.
@@ -216,6 +216,8 @@ class Sockets:
         if socket.socketId is not None and socket.socketId != socketId:
             self.release(socket)
         older = self._byId.get(socketId)
+        if older is not None and older is not socket:
+            self.release(older)
         self._byId[socketId] = socket
         socket.socketId = socketId
         if older is not None and older is not socket:

@@ -6,7 +6,8 @@ peer does not answer them, and is not waited for. C{of} says which sockets are m
 C{{room: [NS, R]}}, or C{{}} for all of them. C{seconds} is how long the asking server waits::
 
     _fetch_       {of, seconds}                      items  {id, rooms: [[NS, R]…], data, omitted: [K…], request: {…}}
-    _join_        {of, rooms: [[NS, R]…], seconds}   item   how many
+    _join_        {of, rooms: [[NS, R]…], seconds}   item   how many, or {count, heard: false} while these rooms are
+                                                            not heard there
     _leave_       {of, rooms: [[NS, R]…], seconds}   item   how many
     _disconnect_  {of, code, reason, seconds}        item   how many
     _request_     {of, frame: FRAME, ackId, seconds} items  {id}                               it was asked
@@ -59,6 +60,17 @@ class Move(msgspec.Struct):
     of: Of
     rooms: list[Room]
     seconds: float
+
+
+class Moved(msgspec.Struct):
+    """
+    For how many it was done.
+
+    @ivar heard: whether the server hears their rooms. If it does, the number alone is sent.
+    """
+
+    count: int
+    heard: bool = True
 
 
 class Disconnect(msgspec.Struct):
