@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from twisted_crossws import CrossWSError, HealthChange, Replies, ServerMessage
+from twisted_crossws import BusConfig, Config, CrossWSError, HealthChange, Joined, Replies, ServerMessage
 from twisted_crossws.testing import FakePeer, MemoryCluster
 from twisted_crossws.wire.frames import Event
 
@@ -55,12 +55,12 @@ class Client:
     Somebody in the room, on one node, until that dies.
 
     @ivar heard: sender and number of each message.
-    @ivar since: the last message that was sent before it came, and must not be missed after it.
+    @ivar since: the last message that was sent before it had joined; none that was sent after it must be missed.
     """
 
     server: str
-    peer: FakePeer
-    since: int
+    peer: FakePeer = field(init=False)
+    since: int | None = None
     heard: list[tuple[str, int]] = field(default_factory=list)
     isGone: bool = False
 
@@ -68,7 +68,8 @@ class Client:
 class ClusterUnderFaults(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
-        self.cluster = MemoryCluster()
+        # Whoever has joined is told so when it hears the room, however long that takes.
+        self.cluster = MemoryCluster(config=Config(bus=BusConfig(subscribe_timeout=3600.0)))
         self.now = 1.0
         self.sent: list[tuple[str, int, frozenset[str]]] = []
         self.calls: list[Call] = []
@@ -90,8 +91,14 @@ class ClusterUnderFaults(RuleBasedStateMachine):
         node.bus.onHealthChange(lambda change: self.healthChanged(name, change))
         node.lifecycle.on("serverDown", lambda other, reason: self.serverDown(name, other, reason))
         node.authenticate = lambda request: f"client of {name}"
-        node.lifecycle.on("connection", lambda socket: node.rooms.join("chat", "1", socket.socketId))
-        self.clients.append(Client(name, self.cluster.peer(name), len(self.sent)))
+        node.lifecycle.on("connection", lambda socket: node.rooms.join("chat", "1", socket.socketId).addCallback(hears))
+
+        def hears(joined: Joined) -> None:
+            client.since = len(self.sent)
+
+        client = Client(name)
+        client.peer = self.cluster.peer(name)
+        self.clients.append(client)
 
     def answer(self, name: str, message: ServerMessage) -> Deferred[list[Any]]:
         number, seconds = message.payload
@@ -270,6 +277,7 @@ class ClusterUnderFaults(RuleBasedStateMachine):
         that has been reported.
         """
         for client in self.clients:
+            assert client.isGone or client.since is not None
             for sender, number, deaf in self.sent[client.since :] if not client.isGone else ():
                 if (sender, number) not in client.heard:
                     assert client.server in deaf
