@@ -14,7 +14,8 @@ from zope.interface import implementer
 from twisted_crossws.errors import HandshakeError
 from twisted_crossws.wire import http
 from twisted_crossws.ws.door import Door, Visitor
-from twisted_crossws.ws.server import ServerProtocol, peerName
+from twisted_crossws.ws.server import ServerProtocol
+from twisted_crossws.ws.transport import peerName
 
 
 class Front(Visitor, Protocol):

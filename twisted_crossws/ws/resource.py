@@ -14,7 +14,8 @@ from twisted_crossws.errors import HandshakeError
 from twisted_crossws.wire.http import RequestHead, parseHead
 from twisted_crossws.ws.door import Door, Visitor
 from twisted_crossws.ws.plain import PlainChannel
-from twisted_crossws.ws.server import ServerProtocol, peerName
+from twisted_crossws.ws.server import ServerProtocol
+from twisted_crossws.ws.transport import peerName
 
 
 class SocketResource(Resource):

@@ -9,7 +9,6 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -27,7 +26,7 @@ from twisted_crossws.ws.backlogs import Backlogs
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
 from twisted_crossws.ws.refusals import Refusals
-from twisted_crossws.ws.transport import isBehind, progress, unsentBytes
+from twisted_crossws.ws.transport import isBehind, peerName, progress, unsentBytes
 from twisted_crossws.ws.whole import OPEN, WholeFrames
 
 _log = Logger()
@@ -356,15 +355,6 @@ class ServerFactory(WebSocketServerFactory):
         protocol.factory = self
         protocol.admitted = admitted
         return protocol
-
-
-def peerName(peer: object) -> str:
-    """Address and port of the other side of a connection, for people."""
-    if isinstance(peer, IPv4Address):
-        return f"{peer.host}:{peer.port}"
-    if isinstance(peer, IPv6Address):
-        return f"[{peer.host}]:{peer.port}"
-    return "unix"
 
 
 def _withOptions(factory: ServerFactory) -> type[ServerProtocol]:

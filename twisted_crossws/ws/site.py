@@ -18,7 +18,7 @@ from twisted.web.static import Data
 from twisted_crossws.wire.text import shown
 from twisted_crossws.ws.folder import Folder
 from twisted_crossws.ws.plain import IDLE_TIMEOUT, PlainChannel, PlainConnections
-from twisted_crossws.ws.server import peerName
+from twisted_crossws.ws.transport import peerName
 
 #: Says how the node is: whether it can serve, and what to show.
 Health = Callable[[], tuple[bool, dict[str, Any]]]

@@ -8,6 +8,7 @@ import struct
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address, IPv6Address
 
 try:
     from fcntl import ioctl
@@ -68,6 +69,15 @@ def offer(transport: Any) -> None:
         before: object = None
         while before != (before := unsentBytes(lowest)) and before and lowest.connected:
             lowest.doWrite()
+
+
+def peerName(peer: object) -> str:
+    """Address and port of the other side of a connection, for people."""
+    if isinstance(peer, IPv4Address):
+        return f"{peer.host}:{peer.port}"
+    if isinstance(peer, IPv6Address):
+        return f"[{peer.host}]:{peer.port}"
+    return "unix"
 
 
 def _unacknowledged(transport: Any) -> int:
