@@ -35,6 +35,10 @@ class FakeChannel:
         self.done.append(("text", text))
         return self.open
 
+    def sendBytes(self, data: bytes) -> bool:
+        self.done.append(("bytes", data))
+        return self.open
+
     def sendPrepared(self, message: Prepared) -> bool:
         self.done.append(("prepared", message.text))
         return self.open
@@ -138,13 +142,33 @@ class TestSocket:
             opened.socket.send(event, 1)
         assert opened.channel.done == []
 
-    def test_sendText(self, opened: Opened) -> None:
-        """A finished frame is sent as it is, and counted as an event is."""
-        assert opened.socket.sendText(b"{}") is True
+    @pytest.mark.parametrize(("text", "sent"), [(b"{}", b"{}"), ("hü\U0001f600", "hü\U0001f600".encode()), ("", b"")])
+    def test_sendText(self, opened: Opened, text: str | bytes, sent: bytes) -> None:
+        """A text is sent as it is, and counted as an event is."""
+        assert opened.socket.sendText(text) is True
         opened.channel.open = False
-        assert opened.socket.sendText(b"{}") is False
-        assert opened.channel.done == [("text", b"{}")] * 2
+        assert opened.socket.sendText(text) is False
+        assert opened.channel.done == [("text", sent)] * 2
         assert (opened.host.counters["messages_sent"], opened.host.counters["messages_skipped"]) == (1, 1)
+
+    @pytest.mark.parametrize("data", [b"\xff\x00", bytearray(b"\xff\x00"), memoryview(b"\xff\x00")])
+    def test_sendBytes(self, opened: Opened, data: Any) -> None:
+        """So are bytes, whatever they are in."""
+        assert opened.socket.sendBytes(data) is True
+        opened.channel.open = False
+        assert opened.socket.sendBytes(data) is False
+        assert opened.channel.done == [("bytes", b"\xff\x00")] * 2
+        assert (opened.host.counters["messages_sent"], opened.host.counters["messages_skipped"]) == (1, 1)
+
+    def test_noText(self, opened: Opened) -> None:
+        """What is no text, or no bytes, is the caller's mistake."""
+        for text in (5, None, {"a": 1}, "\ud800", b"\xff", bytearray(b"x")):
+            with pytest.raises(TypeError):
+                opened.socket.sendText(text)  # type: ignore[arg-type]
+        for data in ("text", 5, None, [1]):
+            with pytest.raises(TypeError):
+                opened.socket.sendBytes(data)  # type: ignore[arg-type]
+        assert opened.channel.done == []
 
     def test_callerCounts(self, opened: Opened) -> None:
         """Replies and messages to many are counted by whoever sends them."""

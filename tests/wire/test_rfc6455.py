@@ -12,6 +12,7 @@ from twisted_crossws.wire.rfc6455 import (
     OPCODE_PONG,
     OPCODE_TEXT,
     Prepared,
+    bytesFrame,
     maskedFrame,
     serverFrames,
     textFrame,
@@ -45,6 +46,11 @@ class TestTextFrame:
     def test_example(self) -> None:
         """The example of section 5.7."""
         assert textFrame(b"Hello") == bytes.fromhex("810548656c6c6f")
+
+    @pytest.mark.parametrize(("length", "header"), LENGTHS)
+    def test_bytes(self, length: int, header: str) -> None:
+        """A binary frame differs by its opcode alone."""
+        assert bytesFrame(b"\xff" * length) == bytes.fromhex("82" + header) + b"\xff" * length
 
     def test_prepared(self) -> None:
         """A prepared message holds the text, and the frame of it."""

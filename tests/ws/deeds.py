@@ -109,6 +109,8 @@ ACTIONS: dict[str, Callable[[Twin, Any], None]] = {
     "send": _send,
     "sendMany": lambda twin, socket: _send(twin, socket, 3),
     "flood": lambda twin, socket: _send(twin, socket, 5, "x" * 200),
+    "rawText": lambda twin, socket: None if socket.sendText("raw") else None,
+    "rawBytes": lambda twin, socket: None if socket.sendBytes(b"\xff\x00") else None,
     "room": lambda twin, socket: None if twin.node.clients.toRoom("ns", "room", "said", 1) else None,
     "broadcast": lambda twin, socket: None if twin.node.clients.broadcast("said", 2) else None,
     "close": _close,

@@ -24,6 +24,7 @@ MEANINGS = {
     "events_declined": "events with a reply wanted whose listeners all declined to give one",
     "events_overloaded": "events dropped: the client has too many unanswered ones",
     "frames_malformed": "texts from clients that are no frame, dropped",
+    "messages_raw": "messages from clients that are no frame, for lifecycle listeners of message",
     "listener_failures": "listeners that raised, or whose Deferred failed",
     "replies_sent": "replies to clients",
     "replies_undeliverable": "replies dropped: the client was gone",

@@ -91,7 +91,7 @@ class ClientGateway:
             self._lifecycle.fire("clientPing", socket)
             return text
         if "message" in self._lifecycle.heard:
-            self._lifecycle.fire("message", socket, text.decode("utf-8", "replace"))
+            self._lifecycle.fire("message", socket, text if socket.gotBytes else text.decode("utf-8", "replace"))
         try:
             frame = decodeFromClient(text)
         except FrameError as fault:
@@ -167,7 +167,13 @@ class ClientGateway:
                 if not self._asking.answerReceived(socket, answer):
                     self._isNoiseAllowed(socket)
                 return None
-        self._malformed(socket, fault)
+        if self._lifecycle.has("message"):
+            # It is the application's, which has had it.
+            self.counters["messages_raw"] += 1
+            if self._maxEvents > 0:
+                self._isEventAllowed(socket)
+        else:
+            self._malformed(socket, fault)
         return None
 
     def _malformed(self, socket: Socket, fault: FrameError) -> None:

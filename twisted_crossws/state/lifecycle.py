@@ -22,7 +22,7 @@ NODE_EVENTS = {
     "connection": "socket",
     "close": "socket, code, reason",
     "error": "socket, failure",
-    "message": "socket, text",
+    "message": "socket, data",
     "pong": "socket",
     "clientPing": "socket",
     "listening": "port",

@@ -32,7 +32,11 @@ class Request(Protocol):
 class Channel(Protocol):
     """
     The way to one client. What is beyond it (frames, buffers, sockets) only it knows.
+
+    @ivar isBinary: whether the message that is being handed over came as bytes, and not as text.
     """
+
+    isBinary: bool
 
     def isOpen(self) -> bool:
         """Whether a text can still be sent: neither side has begun to close."""
@@ -42,6 +46,9 @@ class Channel(Protocol):
         @param text: UTF-8.
         @return: whether it was open, and so has taken the text.
         """
+
+    def sendBytes(self, data: bytes) -> bool:
+        """As L{sendText}, for bytes that need not be text."""
 
     def sendPrepared(self, message: Prepared) -> bool:
         """As L{sendText}, for a message that goes to many."""
@@ -77,7 +84,7 @@ class Gateway(Protocol):
 
     def messageReceived(self, socket: Any, text: bytes) -> bytes | None:
         """
-        A whole message came.
+        A whole message came, as text or as bytes: L{Channel.isBinary} says which.
 
         @return: the text to answer with at once, or C{None}.
         """

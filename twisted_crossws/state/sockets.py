@@ -114,7 +114,7 @@ class Socket:
         @raise TypeError: the event is not a non-empty string, or the payload holds something that JSON has no form for.
         """
         checkEvent(event)
-        return self.sendText(frames.encodeEvent(event, payload))
+        return self._counted(self._channel.sendText(frames.encodeEvent(event, payload)))
 
     def call(self, event: str, payload: object = None, timeout: float = REQUEST_TIMEOUT) -> Deferred[Any]:
         """
@@ -131,9 +131,34 @@ class Socket:
         """
         return self._host.call(self, event, payload, timeout)
 
-    def sendText(self, text: bytes) -> bool:
-        """Send a finished client frame. Counted as L{send} is."""
-        sent = self._channel.sendText(text)
+    def sendText(self, text: str | bytes) -> bool:
+        """
+        Send a text as it is, which need not be an event: for clients that speak a wire of their own. To others the
+        heartbeat's text is the answer to theirs, and what is no frame is dropped.
+
+        @param text: if it is bytes, UTF-8.
+        @return: as L{send}, and counted so.
+        @raise TypeError: it is no text: another type, half of a surrogate pair, or no UTF-8.
+        """
+        return self._counted(self._channel.sendText(_utf8(text)))
+
+    def sendBytes(self, data: bytes | bytearray | memoryview) -> bool:
+        """
+        Send bytes as they are, in a binary frame: for clients that speak a wire of their own. Others drop them.
+
+        @return: as L{send}, and counted so.
+        @raise TypeError: it is no bytes.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"Bytes are sent by sendBytes, and not {type(data)}.")
+        return self._counted(self._channel.sendBytes(bytes(data)))
+
+    @property
+    def gotBytes(self) -> bool:
+        """Whether the message that is being received came as bytes."""
+        return self._channel.isBinary
+
+    def _counted(self, sent: bool) -> bool:
         self._host.counters["messages_sent" if sent else "messages_skipped"] += 1
         return sent
 
@@ -255,6 +280,21 @@ class Sockets:
 
     def __iter__(self) -> Iterator[Socket]:
         return iter(list(self._byId.values()))
+
+
+def _utf8(text: object) -> bytes:
+    """
+    @raise TypeError: it is no text.
+    """
+    try:
+        if isinstance(text, str):
+            return text.encode()
+        if isinstance(text, bytes):
+            text.decode()
+            return text
+    except UnicodeError as fault:
+        raise TypeError(f"What is sent by sendText must be text: {fault}.") from None
+    raise TypeError(f"A text is sent by sendText, and not {type(text)}.")
 
 
 def checkSocketId(socketId: object) -> None:

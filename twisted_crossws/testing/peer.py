@@ -61,6 +61,7 @@ class FakePeer:
         self.closeReason = ""
         self._clock = clock
         self._texts: list[str] = []
+        self._binary: list[bytes] = []
         self._read = 0
         self._protocol: Any = factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 54321))
         self.transport = FakeTransport(clock, self._protocol, self._look)
@@ -102,6 +103,10 @@ class FakePeer:
         """One text frame."""
         self.sendBytes(rfc6455.maskedFrame(rfc6455.OPCODE_TEXT, text.encode(), _MASK))
 
+    def sendBinary(self, data: bytes) -> None:
+        """One binary frame."""
+        self.sendBytes(rfc6455.maskedFrame(rfc6455.OPCODE_BYTES, data, _MASK))
+
     def sendEvent(self, event: str, payload: object = None, callbackId: str | None = None) -> None:
         """One event, which wants a reply if it has a C{callbackId}."""
         self.sendText(frames.encode(frames.Event(event, payload, callbackId)).decode())
@@ -128,6 +133,11 @@ class FakePeer:
         taken, self._texts = self._texts, []
         return taken
 
+    def takeBinary(self) -> list[bytes]:
+        """What came in binary frames since the last call."""
+        taken, self._binary = self._binary, []
+        return taken
+
     def takeFrames(self) -> list[frames.Frame]:
         """As L{takeTexts}, read as frames."""
         return [frames.decodeFromServer(text.encode()) for text in self.takeTexts()]
@@ -147,6 +157,8 @@ class FakePeer:
     def _frameReceived(self, opcode: int, payload: bytes) -> None:
         if opcode == rfc6455.OPCODE_TEXT:
             self._texts.append(payload.decode())
+        elif opcode == rfc6455.OPCODE_BYTES:
+            self._binary.append(payload)
         elif opcode == rfc6455.OPCODE_PING:
             self.pings += 1
             if self.answersPings:

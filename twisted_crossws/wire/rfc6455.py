@@ -13,10 +13,14 @@ from collections.abc import Iterator
 #: First byte of a text frame that is whole: final, no extension, opcode 1.
 _TEXT = b"\x81"
 
+#: The same for bytes: opcode 2.
+_BYTES = b"\x82"
+
 #: The whole head of a short one, by its length.
 _SHORT = [_TEXT + length.to_bytes(1, "big") for length in range(126)]
 
 OPCODE_TEXT = 1
+OPCODE_BYTES = 2
 OPCODE_CLOSE = 8
 OPCODE_PING = 9
 OPCODE_PONG = 10
@@ -30,6 +34,11 @@ def textFrame(text: bytes) -> bytes:
     if length < 65536:
         return _TEXT + b"\x7e" + length.to_bytes(2, "big") + text
     return _TEXT + b"\x7f" + length.to_bytes(8, "big") + text
+
+
+def bytesFrame(data: bytes) -> bytes:
+    """The same for bytes: a binary frame."""
+    return _BYTES + textFrame(data)[1:]
 
 
 class Prepared:

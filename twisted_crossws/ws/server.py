@@ -18,7 +18,7 @@ from twisted_crossws.errors import CloseCode
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.seams import Gateway
 from twisted_crossws.wire.http import response
-from twisted_crossws.wire.rfc6455 import Prepared, textFrame
+from twisted_crossws.wire.rfc6455 import Prepared, bytesFrame, textFrame
 from twisted_crossws.wire.text import closeReason
 from twisted_crossws.ws.agreed import AgreedHandshake
 from twisted_crossws.ws.ascii import AsciiFirst
@@ -75,7 +75,9 @@ class ServerProtocol(WebSocketServerProtocol):
     _fragments = 0
     _afterFault: int | None = None
     _why: str | None = None
+    isBinary = False
     message_data: Any
+    message_is_binary: bool
     utf8validator: Any
     state: int
     _closing: IDelayedCall | None = None
@@ -121,7 +123,9 @@ class ServerProtocol(WebSocketServerProtocol):
     def onMessageEnd(self) -> None:
         data, self.message_data = self.message_data, None
         if not self.failedByMe and self.state == OPEN:
+            self.isBinary = self.message_is_binary
             answer = self.messageReceived(self.socket, b"".join(data))
+            self.isBinary = False
             if answer is not None:
                 self.sendText(answer)
 
@@ -212,6 +216,15 @@ class ServerProtocol(WebSocketServerProtocol):
             self.sendData(textFrame(text))
         else:
             self.sendMessage(text)
+        return True
+
+    def sendBytes(self, data: bytes) -> bool:
+        if self.state != OPEN:
+            return False
+        if not self.websocket_extensions_in_use or len(data) > self.maxMessagePayloadSize:
+            self.sendData(bytesFrame(data))
+        else:
+            self.sendMessage(data, isBinary=True)
         return True
 
     def sendPrepared(self, message: Prepared) -> bool:
