@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from sysconfig import get_path
-from traceback import extract_tb
+from traceback import FrameSummary, extract_tb
 
 import twisted_crossws
 
@@ -26,10 +26,19 @@ def causeOf(fault: BaseException) -> str:
     return f"{type(fault).__name__}{f': {says}' if says else ''}{place and f' ({place})'}"
 
 
+def isOfApplication(fault: BaseException) -> bool:
+    """Whether an exception passed through the application's code, and not through libraries and this package alone."""
+    return any(not _isLibrary(frame.filename) for frame in _frames(fault))
+
+
+def _frames(fault: BaseException) -> list[FrameSummary]:
+    return [frame for frame in extract_tb(fault.__traceback__) if not _isImporter(frame.filename)]
+
+
 def _placeOf(fault: BaseException) -> str:
     if isinstance(fault, SyntaxError) and fault.filename:
         return _place(fault.filename, fault.lineno)
-    frames = [frame for frame in extract_tb(fault.__traceback__) if not _isImporter(frame.filename)]
+    frames = _frames(fault)
     own = [frame for frame in frames if not _isLibrary(frame.filename)]
     last = (own or frames)[-1:]
     return _place(last[0].filename, last[0].lineno) if last else ""

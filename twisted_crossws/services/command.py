@@ -8,6 +8,7 @@ import atexit
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService
@@ -18,6 +19,7 @@ from zope.interface import implementer
 
 from twisted_crossws.errors import NameTaken
 from twisted_crossws.node import Node
+from twisted_crossws.services.causes import causeOf, isOfApplication
 from twisted_crossws.services.ports import CANNOT_LISTEN, ListenError
 from twisted_crossws.services.stopping import drainAndStop
 
@@ -25,6 +27,10 @@ _log = Logger()
 
 #: Seconds for which a process under a master that is told to stop takes a Ctrl-C for the same one.
 GRACE = 1.0
+
+
+class CannotStart(Exception):
+    """A service of the application failed when it was to start; the message is a sentence."""
 
 
 @implementer(IService)
@@ -54,17 +60,21 @@ class Command(MultiService):
         self._expected = expected
 
     def privilegedStartService(self) -> None:
-        try:
-            super().privilegedStartService()
-        except self._expected as fault:
-            self._cannotStart(fault)
+        self._start(super().privilegedStartService)
 
     def startService(self) -> None:
+        self._start(super().startService)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._letSignalsKill)
+
+    def _start(self, start: Callable[[], Any]) -> None:
         try:
-            super().startService()
+            start()
         except self._expected as fault:
             self._cannotStart(fault)
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._letSignalsKill)
+        except Exception as fault:
+            if not isOfApplication(fault):
+                raise
+            self._cannotStart(CannotStart(f"A service could not be started: {causeOf(fault)}."))
 
     def _letSignalsKill(self) -> None:
         """From now on the signals that stop a process do what they do by default: end it."""
