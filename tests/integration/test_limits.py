@@ -18,8 +18,9 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 
-from tests.integration.process import PATIENCE, NodeProcess, startNode
+from tests.integration.process import PATIENCE, NodeProcess, pause, startNode
 from twisted_crossws import Connector
+from twisted_crossws.wire.rfc6455 import maskedFrame, serverFrames
 
 pytestmark = pytest.mark.integration
 reactor: Any = _reactor
@@ -39,7 +40,6 @@ def makeService(node):
 '''
 
 CONFIG = """
-[websocket]
 static = "pages"
 max_connections = 50
 max_plain_connections = 30
@@ -48,14 +48,19 @@ max_plain_connections = 30
 use = "limits_app:makeService"
 """
 
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
 #: A file that neither fits the buffers of the system nor those of a transport.
 FILE = bytes(range(256)) * 40_000
 
 
 @pytest_twisted.async_yield_fixture
-async def node(tmp_path: Path) -> AsyncIterator[NodeProcess]:
+async def node(tmp_path: Path, request: Any) -> AsyncIterator[NodeProcess]:
     (tmp_path / "limits_app.py").write_text(APPLICATION)
-    (tmp_path / "crossws.toml").write_text(CONFIG)
+    (tmp_path / "crossws.toml").write_text("[websocket]\n" + getattr(request, "param", "") + CONFIG)
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "file.bin").write_bytes(FILE)
     process = await startNode(tmp_path / "crossws.toml")
@@ -88,6 +93,25 @@ class TestBursts:
         assert (counters["connections_opened"], counters["clients_slow"]) == (1, 0)
         await client.close()
 
+    @pytest.mark.parametrize("node", ["slow_timeout = 1.0\nmax_queued_bytes = 100_000\n"], indirect=True)
+    @pytest_twisted.ensureDeferred
+    async def test_tooSlow(self, node: NodeProcess) -> None:
+        """Who reads nothing for a while is closed; when it reads again it gets all that was in order, and 4008."""
+        other = Connector(node.url)
+        await other.connect()
+        with socket.socket() as stuck:
+            stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            stuck.connect(("127.0.0.1", node.port))
+            stuck.sendall(HANDSHAKE + maskedFrame(1, b'{"event":"book","callbackId":"1"}', b"mask") * 2)
+            while not (await other.call("counters", timeout=PATIENCE))["clients_slow"]:
+                await pause(0.1)
+            data = await deferToThread(readUntil, stuck, b"too slow")
+        frames = [(opcode, payload) for opcode, payload, _ in serverFrames(data.partition(b"\r\n\r\n")[2])]
+        *books, last = [(opcode, payload) for opcode, payload in frames if opcode != 9]
+        assert [len(payload) for _, payload in books] == [5_000_031] * 2
+        assert last == (8, b"\x0f\xa8too slow")
+        await other.close()
+
 
 class TestPlain:
     @pytest_twisted.ensureDeferred
@@ -117,6 +141,17 @@ class TestPlain:
     async def test_files(self, node: NodeProcess) -> None:
         """Files come whole, several on one connection, and parts of them too."""
         assert await deferToThread(download, node.port) == [(200, FILE), (206, FILE[1000:2001]), (200, FILE)]
+
+
+def readUntil(connection: socket.socket, end: bytes) -> bytes:
+    """All that comes until something ends so."""
+    connection.settimeout(PATIENCE)
+    data = bytearray()
+    while not data.endswith(end):
+        found = connection.recv(1 << 20)
+        assert found, "The connection ended before."
+        data += found
+    return bytes(data)
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:

@@ -259,6 +259,22 @@ class TestNoProgress:
         assert node.counters["clients_slow"] == 0
         assert clock.getDelayedCalls() == []
 
+    def test_several(self, clock: Clock) -> None:
+        """Each client is judged by itself."""
+        node = makeNode(clock, ping_interval=0)
+        clients = [Client(node) for _ in range(3)]
+        for _ in range(1100):
+            node.clients.broadcast("news", NEWS)
+        for _ in range(7):
+            clock.advance(1.0)
+            clients[0].read(100)
+        clients[1].read()
+        assert [client.socket.isOpen for client in clients] == [True, False, False]
+        assert node.counters["clients_slow"] == 2
+        for client in clients:
+            _leave(client)
+        assert clock.getDelayedCalls() == []
+
 
 class TestHard:
     """Above C{max_queued_hard} a client is closed at once."""
@@ -301,6 +317,16 @@ class TestHard:
         assert client.socket.isOpen is bool(room)
         assert node.counters["clients_slow"] == (not room)
         _leave(client)
+
+    def test_aborted(self, clock: Clock) -> None:
+        """One that was cut in the same turn was cut, and is not slow."""
+        node = makeNode(clock, max_queued_hard=2_000_000)
+        client = Client(node)
+        client.socket.send("book", "x" * 3_000_000)
+        client.socket.abort()
+        clock.advance(0)
+        client.end()
+        assert node.counters["clients_slow"] == 0 and client.closed == [1006, "aborted by the application"]
 
     def test_otherGoodbye(self, clock: Clock) -> None:
         """There is room for a goodbye only if there was room for what waits: here it is 4008 as well."""

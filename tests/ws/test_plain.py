@@ -10,12 +10,16 @@ import pytest
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
 from tests.ws.memorytcp import MemoryTCP
 from tests.ws.nodes import makeNode
 from twisted_crossws import Node
+from twisted_crossws.state.counters import Counters
 from twisted_crossws.testing import FakePeer
-from twisted_crossws.ws.plain import MAX_DISCARDED
+from twisted_crossws.ws.plain import MAX_DISCARDED, PlainConnections
+from twisted_crossws.ws.site import NodeSite
 from twisted_crossws.ws.transport import unsentBytes
 
 PAGE = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -134,6 +138,25 @@ class TestPipelining:
         tcp.transport.protocol.dataReceived(PAGE)
         assert tcp.read(10_000).startswith(b"HTTP/1.1 200 ")
         tcp.transport.connectionLost(Failure(ConnectionDone()))
+
+    def test_ahead(self, clock: Clock) -> None:
+        """What comes while an answer is being made waits for it."""
+        requests: list[Any] = []
+        page = Resource()
+        page.isLeaf = True
+        page.render_GET = lambda request: requests.append(request) or NOT_DONE_YET
+        site = NodeSite(page, clock, PlainConnections(clock, Counters(), limit=0, requestTimeout=5.0))
+        peer = FakePeer(site, clock, request=PAGE)
+        peer.sendBytes(PAGE[:9])
+        peer.sendBytes(PAGE[9:])
+        clock.advance(60.0)
+        assert peer.isConnected and len(requests) == 1
+        for number in range(2):
+            requests[number].finish()
+            assert peer.transport.value().count(b"HTTP/1.1 200 ") == number + 1
+        assert len(requests) == 2
+        peer.leave()
+        clock.advance(0)
 
     def test_upgrade(self, node: Node, clock: Clock) -> None:
         """A WebSocket is asked for behind many requests: it opens when their answers have been read."""
