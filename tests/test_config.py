@@ -140,6 +140,8 @@ RULES: dict[tuple[str, str], tuple[list[Any], list[Any]]] = {
     ("websocket", "max_connections"): AT_LEAST_0,
     ("websocket", "max_plain_connections"): AT_LEAST_0,
     ("websocket", "allowed_origins"): NAMES,
+    ("websocket", "subprotocols"): ([[], ["chat"], ["chat.v2", "chat"]], ["chat", [""], ["a b"], ["a,b"], ["ü"], [1]]),
+    ("websocket", "lowercase_params"): FLAG,
     ("websocket", "max_queued_bytes"): AT_LEAST_1,
     ("websocket", "max_queued_hard"): AT_LEAST_1,
     ("websocket", "slow_timeout"): SECONDS,

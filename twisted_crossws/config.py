@@ -45,6 +45,10 @@ _Path = Annotated[
     Meta(pattern=r"\A(/*[^/?#%\s\x00-\x1f\x7f][^?#%\s\x00-\x1f\x7f]*)?\Z"),
     Says('a path such as "chat", without "?", "#", "%" and blanks, or empty for any path'),
 ]
+_Subprotocols = Annotated[
+    tuple[Annotated[str, Meta(pattern=r"\A[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")], ...],
+    Says('a list of subprotocols such as "chat.v2", of letters, digits and !#$%&\'*+-.^_`|~'),
+]
 _Endpoints = Annotated[
     tuple[_Filled, ...], Meta(min_length=1), Says('a list of one or more endpoints such as "tcp:9000"')
 ]
@@ -128,6 +132,11 @@ class WebSocketConfig(Struct, frozen=True, kw_only=True):
     #: Bytes that may wait for one client for as long as it likes. Who has more waiting must take something of it within
     #: L{slow_timeout}. 1 MiB, as in Centrifugo: seconds of a busy room, and few of those who are stuck.
     max_queued_bytes: _Bytes = 1_048_576
+    #: The subprotocols that are spoken, the best one first. Empty: whatever a client offers first is agreed to, as the
+    #: Node.js package does.
+    subprotocols: _Subprotocols = ()
+    #: Whether the keys of URL parameters are read in lower case, as the Node.js package can. Off: keys are as sent.
+    lowercase_params: _Flag = False
     #: Bytes that wait for one client at any time, a burst included; at least L{max_queued_bytes}. 16 MiB: what a
     #: listener sends in one go is rarely more, and some hundred clients that are stuck at once do not fill a machine.
     max_queued_hard: _Bytes = 16_777_216

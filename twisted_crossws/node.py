@@ -37,13 +37,12 @@ from twisted_crossws.state.dispatch import ClientDispatch, OnAnswered
 from twisted_crossws.state.draining import Draining
 from twisted_crossws.state.gateway import ClientGateway
 from twisted_crossws.state.lifecycle import Lifecycle
-from twisted_crossws.state.listeners import checkListener
 from twisted_crossws.state.sockets import Socket, Sockets
 from twisted_crossws.steady import steady
 from twisted_crossws.wire.packets import PacketCodec
 from twisted_crossws.wire.topics import Topics
-from twisted_crossws.ws.entrance import Entrance
-from twisted_crossws.ws.handshake import Authenticator
+from twisted_crossws.ws.entrance import Asked, Entrance
+from twisted_crossws.ws.handshake import Authenticator, SubprotocolChooser
 
 _log = Logger()
 
@@ -65,7 +64,7 @@ _NOT_READY = {
 _ALONE = "local"
 
 
-class Node(MultiService):
+class Node(Asked, MultiService):
     """
     One process of a cluster. It is an L{IService<twisted.application.service.IService>}: give it a parent, or start
     it; what is a service of the application becomes its child.
@@ -90,6 +89,7 @@ class Node(MultiService):
         bus: IBus | None = None,
         *,
         authenticate: Authenticator | None = None,
+        chooseSubprotocol: SubprotocolChooser | None = None,
         config: Config | None = None,
         clock: IReactorTime | None = None,
     ) -> None:
@@ -98,6 +98,7 @@ class Node(MultiService):
         @param bus: by default a memory bus of its own.
         @param authenticate: given each handshake's request, says who it is: a C{socketId} or C{None}, or a Deferred or
             coroutine of one; it may raise L{Refuse<twisted_crossws.errors.Refuse>}.
+        @param chooseSubprotocol: given the same, says which of its C{subprotocols} is agreed to, or C{None}.
         @param config: limits and settings; what it says about listening, the kind of bus and services is for C{twistd}.
         @param clock: for every timer; by default the reactor, which then counts by the monotonic clock: L{steady}.
         @raise ValueError: a setting has a bad value, or the name is missing.
@@ -119,7 +120,8 @@ class Node(MultiService):
         self._draining: Draining | None = None
         self._stopping: Deferred[None] | None = None
         self._makeCluster(memoryBus() if bus is None else bus, clock)
-        self._makeEntrance(authenticate, clock)
+        self._makeEntrance(clock)
+        self.authenticate, self.chooseSubprotocol = authenticate, chooseSubprotocol
         if self._membership.isEntering:
             self._entrance.hold()
         self._inbox.connect(self.clients, self.servers, self.channels, self.bus, self._membership, self._gaps)
@@ -167,7 +169,7 @@ class Node(MultiService):
         )
         self.channels = Channels(self._outbox, self._subscriptions, topics.isReserved)
 
-    def _makeEntrance(self, authenticate: Authenticator | None, clock: IReactorTime) -> None:
+    def _makeEntrance(self, clock: IReactorTime) -> None:
         """The parts that talk to clients."""
         options, counters = self.config.websocket, self.counters
         self._asking = asking = Asking(clock, counters)
@@ -205,18 +207,6 @@ class Node(MultiService):
             readiness=self._readiness,
             holdTimeout=self.config.node.join_timeout,
         )
-        self.authenticate = authenticate
-
-    @property
-    def authenticate(self) -> Authenticator | None:
-        """Says who a client is, during its handshake; C{None}: everyone comes in, and nobody is bound by it."""
-        return self._entrance.admission.authenticate
-
-    @authenticate.setter
-    def authenticate(self, authenticate: Authenticator | None) -> None:
-        if authenticate is not None:
-            checkListener(authenticate, "request", "An authenticator")
-        self._entrance.admission.authenticate = authenticate
 
     def webSocketFactory(self) -> IProtocolFactory:
         """

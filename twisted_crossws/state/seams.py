@@ -20,6 +20,8 @@ class Request(Protocol):
     @ivar headers: lower-case names to values.
     @ivar peer: address and port of the other side, for people.
     @ivar version: which version of the wire's extensions the client asked for (wire section 3); 1 is none.
+    @ivar subprotocols: those that the client offers, in its order.
+    @ivar subprotocol: the one that was agreed to, or C{None}.
     """
 
     path: str
@@ -27,6 +29,8 @@ class Request(Protocol):
     headers: dict[str, str]
     peer: str
     version: int
+    subprotocols: tuple[str, ...]
+    subprotocol: str | None
 
 
 class Channel(Protocol):

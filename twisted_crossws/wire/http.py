@@ -91,10 +91,11 @@ class RequestHead:
         """Whether this asks for a WebSocket, well or badly."""
         return "websocket" in _words(self.headers.get("upgrade", ""))
 
-    def params(self) -> Params:
+    def params(self, lowercase: bool = False) -> Params:
         """
         The URL parameters: a repeated key has a list, in order (wire section 1).
 
+        @param lowercase: keys are read in lower case, so that those which differ only in that are one.
         @raise HandshakeError: 400, there are too many.
         """
         found: Params = {}
@@ -105,6 +106,8 @@ class RequestHead:
         except ValueError:
             raise HandshakeError(400, f"The URL has more than {MAX_PARAMS} parameters.") from None
         for key, value in pairs:
+            if lowercase:
+                key = key.lower()
             before = found.get(key)
             if before is None:
                 found[key] = value

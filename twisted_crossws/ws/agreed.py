@@ -34,7 +34,7 @@ class AgreedHandshake:
             return
         self.data = self.data[len(admitted.head) :]
         self.websocket_version = 13
-        self.websocket_protocols = [] if admitted.subprotocol is None else [admitted.subprotocol]
+        self.websocket_protocols = list(admitted.request.subprotocols)
         self.websocket_extensions: list[Any] = []
         self._wskey = admitted.key
         self.succeedHandshake(admitted.subprotocol)

@@ -10,9 +10,10 @@ from twisted.web.resource import IResource
 from twisted_crossws.config import WebSocketConfig
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.gateway import ClientGateway
+from twisted_crossws.state.listeners import checkListener
 from twisted_crossws.ws.door import Door
 from twisted_crossws.ws.front import FrontFactory
-from twisted_crossws.ws.handshake import Admission
+from twisted_crossws.ws.handshake import Admission, Authenticator, SubprotocolChooser
 from twisted_crossws.ws.plain import PlainConnections
 from twisted_crossws.ws.resource import SocketResource
 from twisted_crossws.ws.server import ServerFactory
@@ -83,3 +84,35 @@ class Entrance:
         """Nobody comes in any more, and who is at the door is sent away."""
         self.admission.isClosed = True
         self._door.sendAway()
+
+
+class Asked:
+    """
+    What the application is asked about handshakes: a part of C{Node}.
+    """
+
+    _entrance: Entrance
+
+    @property
+    def authenticate(self) -> Authenticator | None:
+        """Says who a client is, during its handshake; C{None}: everyone comes in, and nobody is bound by it."""
+        return self._entrance.admission.authenticate
+
+    @authenticate.setter
+    def authenticate(self, authenticate: Authenticator | None) -> None:
+        if authenticate is not None:
+            checkListener(authenticate, "request", "An authenticator")
+        self._entrance.admission.authenticate = authenticate
+
+    @property
+    def chooseSubprotocol(self) -> SubprotocolChooser | None:
+        """
+        Says which of the subprotocols that a client offers is agreed to; C{None}: what the configuration says.
+        """
+        return self._entrance.admission.chooseSubprotocol
+
+    @chooseSubprotocol.setter
+    def chooseSubprotocol(self, choose: SubprotocolChooser | None) -> None:
+        if choose is not None:
+            checkListener(choose, "request", "A chooser of subprotocols")
+        self._entrance.admission.chooseSubprotocol = choose

@@ -27,6 +27,9 @@ _log = Logger()
 #: Given the request; returns the socketId, or None, or a Deferred or coroutine of one; raises Refuse.
 Authenticator = Callable[["HandshakeRequest"], Any]
 
+#: Given the request; returns one of its subprotocols, or None, or a Deferred or coroutine of one; raises Refuse.
+SubprotocolChooser = Callable[["HandshakeRequest"], Any]
+
 #: Where a client asks for the wire's extensions (wire section 3). It is ours, not the application's.
 _VERSION_PARAM = "crossws"
 
@@ -41,6 +44,8 @@ class HandshakeRequest:
     @ivar headers: lower-case names to values.
     @ivar peer: address and port of the other side, for people.
     @ivar version: which version of the wire's extensions the client asked for; 1 is none.
+    @ivar subprotocols: those that the client offers, in its order.
+    @ivar subprotocol: the one that was agreed to, or C{None}; known when the client comes in.
     """
 
     path: str
@@ -48,6 +53,8 @@ class HandshakeRequest:
     headers: dict[str, str] = field(repr=False)
     peer: str
     version: int = 1
+    subprotocols: tuple[str, ...] = ()
+    subprotocol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class Admitted:
 
     @ivar head: the handshake to be completed, with nothing in it that was not checked.
     @ivar socketId: what the authenticator said.
-    @ivar subprotocol: the one to agree to: the first that the client offers, as Node.js peers do.
+    @ivar subprotocol: the one to agree to, if there is one.
     @ivar key: the client's C{Sec-WebSocket-Key}.
     @ivar offersExtensions: whether C{head} offers any.
     """
@@ -75,6 +82,7 @@ class Admission:
     Decides about handshakes. One for each node, whatever the ports and sites it is reached by.
 
     @ivar authenticate: the application's L{Authenticator}, or C{None}.
+    @ivar chooseSubprotocol: the application's L{SubprotocolChooser}, or C{None}: the configuration chooses.
     @ivar isClosed: C{True} once the node stops: nobody comes in any more.
     @ivar refusals: whom it is told of that a client may not come in, here and wherever else that is found out.
     """
@@ -90,6 +98,7 @@ class Admission:
         @param connected: says how many clients are connected now.
         """
         self.authenticate: Authenticator | None = None
+        self.chooseSubprotocol: SubprotocolChooser | None = None
         self.isClosed = False
         self.refusals = Refusals(clock, counters)
         self._options = options
@@ -110,15 +119,15 @@ class Admission:
         self._deciding += 1
         try:
             socketId = await self._identity(request)
+            request.subprotocol = await self._agreed(request)
         finally:
             self._deciding -= 1
-        subprotocol = head.subprotocols[0] if head.subprotocols else None
         passesExtensions = self._options.compression
         return Admitted(
             request,
             socketId,
             head.canonical(extensions=passesExtensions),
-            subprotocol,
+            request.subprotocol,
             head.headers["sec-websocket-key"],
             passesExtensions and "sec-websocket-extensions" in head.headers,
         )
@@ -137,7 +146,7 @@ class Admission:
             raise HandshakeError(404, "There is no WebSocket at this path.")
         try:
             head.checkUpgrade()
-            params = head.params()
+            params = head.params(options.lowercase_params)
         except HandshakeError as fault:
             tell("malformed", peer, f"{fault}")
             raise
@@ -149,28 +158,67 @@ class Admission:
             tell("connections", peer, f"There are [websocket] max_connections = {options.max_connections} already.")
             raise HandshakeError(503, "The server has as many connections as it may have.", [("Retry-After", "5")])
         version = 2 if params.pop(_VERSION_PARAM, None) == "2" else 1
-        return HandshakeRequest(head.path, params, head.headers, peer, version)
+        return HandshakeRequest(head.path, params, head.headers, peer, version, tuple(head.subprotocols))
 
     async def _identity(self, request: HandshakeRequest) -> str | None:
         if self.authenticate is None:
             return None
+        return await self._asked(self.authenticate, request, _checkIdentity, "authenticator", "authenticate")
+
+    async def _agreed(self, request: HandshakeRequest) -> str | None:
+        """The subprotocol to agree to. Without one the client decides whether it stays (RFC 6455 section 4.1)."""
+        offered = request.subprotocols
+        if not offered:
+            return None
+        if self.chooseSubprotocol is not None:
+            return await self._asked(
+                self.chooseSubprotocol, request, _checkSubprotocol, "chooser of subprotocols", "agree to"
+            )
+        spoken = self._options.subprotocols
+        return next((each for each in spoken if each in offered), None) if spoken else offered[0]
+
+    async def _asked(
+        self,
+        ask: Callable[[HandshakeRequest], Any],
+        request: HandshakeRequest,
+        check: Callable[[HandshakeRequest, Any], None],
+        who: str,
+        what: str,
+    ) -> str | None:
+        """
+        What the application says about a handshake.
+
+        @param check: raises an exception if that is nothing that may be said.
+        @param who: which of its callables is asked, for people.
+        @param what: what that is to do with the connection, for people.
+        @raise HandshakeError: it said no, or failed.
+        """
         try:
-            socketId = self.authenticate(request)
-            if isawaitable(socketId):
-                socketId = await socketId
-            if socketId is not None and not (isinstance(socketId, str) and socketId):
-                raise TypeError(f"An authenticator must give a non-empty string or None, not {type(socketId)}.")
+            said = ask(request)
+            if isawaitable(said):
+                said = await said
+            check(request, said)
         except Refuse as no:
-            why = f"The authenticator said {no.status} {shown(no.reason)}."
-            self.refusals.tell("authentication", request.peer, why)
+            self.refusals.tell("authentication", request.peer, f"The {who} said {no.status} {shown(no.reason)}.")
             raise HandshakeError(no.status, no.reason) from None
         except CancelledError:
             raise  # Given up: too late, or the client has left.
         except Exception:
             self.refusals.count("authenticator")
-            _log.failure("the authenticator failed for {peer}, which was refused", peer=request.peer)
-            raise HandshakeError(500, "The server failed to authenticate the connection.") from None
-        return socketId
+            _log.failure("the {who} failed for {peer}, which was refused", who=who, peer=request.peer)
+            raise HandshakeError(500, f"The server failed to {what} the connection.") from None
+        return said  # type: ignore[no-any-return]
+
+
+def _checkIdentity(request: HandshakeRequest, said: object) -> None:
+    if said is not None and not (isinstance(said, str) and said):
+        raise TypeError(f"An authenticator must give a non-empty string or None, not {type(said)}.")
+
+
+def _checkSubprotocol(request: HandshakeRequest, said: object) -> None:
+    if said is not None and said not in request.subprotocols:
+        offered = ", ".join(map(shown, request.subprotocols))
+        raise ValueError(f"A chooser of subprotocols must give one that is offered ({offered}) or None, not {said!r}.")
 
 
 def _foreignOrigin(origin: str, host: str) -> str:
