@@ -8,7 +8,11 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -23,8 +27,9 @@ reactor: Any = _reactor
 #: The checkout, so that a process finds the package and its plugin whether it is installed or not.
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Seconds that a process may take for something.
-PATIENCE = 20.0
+#: Seconds that a process may take for something. Only one that hangs takes them: on a machine with ten others that want
+#: its two cores, a node takes ten to start.
+PATIENCE = 60.0
 
 #: What has been started and has not ended, so that a test that fails can be cleaned up after.
 running: set[Process] = set()
@@ -133,10 +138,25 @@ class NodeProcess(Process):
 
 
 def freePort() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """
+    A port that nobody listens on now, and that nobody is given before it is used: no other process of the suite takes
+    from the same range, and the kernel takes those of connections from above all of them.
+    """
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")  # They go round.
+
+
+def _portsOfThisProcess() -> Iterator[int]:
+    """For ever, from a place of chance: two runs of the suite may be side by side."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10
+    ports = range(12_000 + 2_000 * number, 14_000 + 2_000 * number)
+    yield from cycle([*ports[(begin := randrange(len(ports))) :], *ports[:begin]])
+
+
+_ports = _portsOfThisProcess()
 
 
 def twistd(*args: str, cwd: str | os.PathLike[str]) -> Process:
