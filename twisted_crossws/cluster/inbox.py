@@ -53,7 +53,12 @@ class Inbox:
         self._clock = clock
         self._complained: dict[str, float] = {}
         self._topics = topics
-        self._codec = codec
+        self._readBridge = codec.decoder(Bridge)
+        self._readPresence = codec.decoder(Presence)
+        self._readForSockets = codec.decoder(ForSockets)
+        self._readForAll = codec.decoder(ForAll)
+        self._readForRoom = codec.decoder(ForRoom)
+        self._readMapping = codec.decoder(dict)
         self._counters = counters
         self._handlers: dict[str, Callable[[str, bytes], None]] = {}
 
@@ -115,20 +120,20 @@ class Inbox:
         )
 
     def _forServers(self, channel: str, packet: bytes) -> None:
-        found = self._codec.decode(Bridge, packet)
+        found = self._readBridge(packet)
         sender = found.data.senderServer
         if sender != self.serverName and found.number.__class__ is int and found.incarnation.__class__ is str:
             self._numbered(channel, sender, found.incarnation, found.number)
         self._servers.received(found.data)
 
     def _forMembership(self, channel: str, packet: bytes) -> None:
-        said = self._codec.decode(Presence, packet)
+        said = self._readPresence(packet)
         if said.senderServer != self.serverName:
             self._gaps.said(channel, said)
         self._membership.received(said)
 
     def _forSockets(self, channel: str, packet: bytes) -> None:
-        found = self._codec.decode(ForSockets, packet)
+        found = self._readForSockets(packet)
         if found.senderServer != self.serverName:
             if found.number.__class__ is int and found.incarnation.__class__ is str:
                 self._numbered(channel, found.senderServer, found.incarnation, found.number)
@@ -141,14 +146,14 @@ class Inbox:
         return self._clients.volatile if volatile is True else self._clients
 
     def _forAll(self, channel: str, packet: bytes) -> None:
-        found = self._codec.decode(ForAll, packet)
+        found = self._readForAll(packet)
         if found.senderServer != self.serverName:
             if found.number.__class__ is int and found.incarnation.__class__ is str:
                 self._numbered(channel, found.senderServer, found.incarnation, found.number)
             self._by(found.volatile).writeAll(Prepared(found.data.encode()))
 
     def _forRoom(self, channel: str, packet: bytes) -> None:
-        found = self._codec.decode(ForRoom, packet)
+        found = self._readForRoom(packet)
         if found.senderServer != self.serverName:
             if found.number.__class__ is int and found.incarnation.__class__ is str:
                 self._numbered(channel, found.senderServer, found.incarnation, found.number)
@@ -157,6 +162,6 @@ class Inbox:
             writing.writeRoom(found.roomNamespace, found.roomId, message, found.excludeSocketIds)
 
     def _forApplication(self, channel: str, packet: bytes) -> None:
-        mapping = self._codec.decode(dict, packet)
+        mapping = self._readMapping(packet)
         if mapping.get("senderServer") != self.serverName:
             self._channels.received(channel, mapping)

@@ -41,6 +41,7 @@ class Outbox:
         self.serverName = serverName
         self.codec = codec
         self.numbers = SentNumbers()
+        self._fresh = self.numbers.fresh
         self._incarnation = incarnation
         self._link = link
         self._counters = counters
@@ -126,13 +127,11 @@ class Outbox:
         return published.addCallback(self._heard, self._audience()) if channel in self._forAll else published
 
     def _encoded(self, channel: str, packet: Packet) -> bytes:
+        packet.number = number = (self._fresh.get(channel) or self.numbers.wake(channel)) + 1
         packet.incarnation = self._incarnation
-        packet.number = self.numbers.next(channel)
-        try:
-            return self._limited(packet)
-        except TypeError:
-            self.numbers.takeBack(channel)
-            raise
+        encoded = self._limited(packet)
+        self._fresh[channel] = number
+        return encoded
 
     def _questionHeard(self, count: int, expected: int, heard: Callable[[int, str], Any], about: str) -> None:
         if count < expected:
@@ -141,7 +140,7 @@ class Outbox:
 
     def _limited(self, packet: Packet | dict[str, Any]) -> bytes:
         """What is larger than what is read is told to whoever sends it: nobody else could be."""
-        encoded = self.codec.encode(packet)
+        encoded = self.codec.encodeValue(packet)
         if len(encoded) > MAX_PACKET_SIZE:
             says = f"The packet has {len(encoded)} bytes, and more than {MAX_PACKET_SIZE} are not read on the bus."
             raise OverLimit("too_large", says)

@@ -34,31 +34,37 @@ MAX_HOLES = 1_000
 class SentNumbers:
     """
     The last numbers of a sender, by channel.
+
+    A number is taken in two steps, as what cannot be encoded must not take one; and without a call, as it is done for
+    every packet::
+
+        number = fresh.get(channel) or numbers.wake(channel)    # the last one
+        ...
+        fresh[channel] = number + 1
+
+    @ivar fresh: the last numbers of the channels that were published on since the last turn. It stays the same object.
     """
 
     def __init__(self) -> None:
-        # A channel moves to the first one when it is published on, and to the end of the other one at each turn.
-        self._fresh: dict[str, int] = {}
+        self.fresh: dict[str, int] = {}
+        # By when they became quiet.
         self._quiet: dict[str, tuple[int, float]] = {}
         self._floor = 0
 
-    def next(self, channel: str) -> int:
-        """Take the next number of a channel."""
-        number = self._fresh.get(channel)
-        if number is None:
-            number = self._last(channel)
-        self._fresh[channel] = number = number + 1
-        return number
+    def wake(self, channel: str) -> int:
+        """
+        A channel that is not in L{fresh} is to be published on.
 
-    def takeBack(self, channel: str) -> None:
-        """The last number of a channel was not used."""
-        self._fresh[channel] -= 1
+        @return: its last number; 0 if there is none.
+        """
+        number = self.fresh[channel] = self._last(channel)
+        return number
 
     def turn(self, now: float) -> None:
         """All channels are taken for quiet from now on, until they are published on again."""
-        for channel, number in self._fresh.items():
+        for channel, number in self.fresh.items():
             self._quiet[channel] = (number, now)
-        self._fresh = {}
+        self.fresh.clear()
 
     def tails(self, since: float) -> dict[str, int]:
         """
@@ -79,7 +85,7 @@ class SentNumbers:
         last = self._quiet.pop(channel, None)
         if last is not None:
             return last[0]
-        if self._quiet and len(self._quiet) + len(self._fresh) >= MAX_CHANNELS:
+        if self._quiet and len(self._quiet) + len(self.fresh) >= MAX_CHANNELS:
             number, _ = self._quiet.pop(next(iter(self._quiet)))
             self._floor = max(self._floor, (number // SERIES + 1) * SERIES)
         return self._floor
@@ -205,10 +211,12 @@ class HeardNumbers:
         @param name: the server that signed it.
         @param incarnation: what tells that life of the server from others.
         """
-        sender = self._senders.get(incarnation)
-        if sender is not None:
-            track = sender.tracks.get(channel)
-            if track is not None and number == track.last + 1:
+        try:
+            track = self._senders[incarnation].tracks[channel]
+        except KeyError:
+            pass
+        else:
+            if number == track.last + 1:
                 track.last = number
                 track.since = self.heardUntil
                 return

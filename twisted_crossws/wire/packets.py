@@ -20,6 +20,7 @@ Peers may send keys that are not known here; they are ignored.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -215,6 +216,22 @@ class PacketCodec:
         except UNREADABLE:
             found = self._again(kind, packet)
         return _fit(kind, found) if self._isLoose else found  # type: ignore[no-any-return]
+
+    def decoder(self, kind: type[_P]) -> Callable[[bytes], _P]:
+        """
+        @return: does what L{decode} does, for many packets of one kind.
+        """
+        read = self._decoders[kind]
+
+        def decode(packet: bytes) -> _P:
+            if len(packet) > MAX_PACKET_SIZE:
+                return self.decode(kind, packet)
+            try:
+                return read(packet)  # type: ignore[no-any-return]
+            except UNREADABLE:
+                return self._again(kind, packet)  # type: ignore[no-any-return]
+
+        return partial(self.decode, kind) if self._isLoose else decode
 
     def _again(self, kind: type[_P], packet: bytes) -> Any:
         """Read what msgspec has refused."""
