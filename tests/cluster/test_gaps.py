@@ -200,6 +200,19 @@ class TestFaults:
         # One hello, an answer to each of the others, and one more.
         assert all(cluster[name].counters["bus_packets_published"] - published[name] <= 5 for name in "abc")
 
+    def test_newcomer(self, cluster: MemoryCluster) -> None:
+        """Of a node that comes nothing is missed in silence either, be it the first that it publishes."""
+        cluster.advance(10.0)
+        told = gaps(cluster["b"])
+        newcomer = cluster.start("d")
+        cluster.advance(2.0)
+        assert newcomer.state == "running"
+        cluster.lose(2)
+        newcomer.clients.broadcast("tick")
+        newcomer.clients.broadcast("tick")
+        cluster.advance(TAIL)
+        assert found(told) == [("ws:broadcast", "d", 2)]
+
     def test_goodbye(self, cluster: MemoryCluster) -> None:
         """A node that stops tells what it has published last."""
         told = gaps(cluster["b"])

@@ -24,7 +24,12 @@ from tests.integration.process import pause
 from tests.integration.redis import FaultyRedis, eventually, running
 from tests.integration.test_command import makeCertificate
 from twisted_crossws import BusUnavailable, HealthChange, redisBus
+from twisted_crossws.cluster.gaps import GRACE
+from twisted_crossws.cluster.outbox import Outbox
+from twisted_crossws.errors import PacketError
 from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.numbers import HeardNumbers, Missed
+from twisted_crossws.wire.packets import ForAll, PacketCodec
 
 pytestmark = [pytest.mark.integration, pytest.mark.fates]
 reactor: Any = _reactor
@@ -40,14 +45,43 @@ CHANNELS = [f"room:{number}" for number in range(20)]
 
 class Timed(Receiver):
     """
-    Remembers when it may have missed something.
+    Remembers when it may have missed something, and what, by the numbers of what came.
 
     @ivar gaps: from when to when.
+    @ivar link: its own.
     """
+
+    link: Any
 
     def __init__(self, serverName: str) -> None:
         super().__init__(serverName)
         self.gaps: list[tuple[float, float]] = []
+        self._codec = PacketCodec()
+        self._grace = 0.0
+        self._numbers = HeardNumbers(GRACE, lambda: reactor.seconds() + self._grace, lambda: None)
+
+    def listen(self, channel: str) -> None:
+        """From now on nothing on this channel should be missed."""
+        self._grace = -60.0
+        self._numbers.listen(channel)
+        self._grace = 0.0
+        # The one who publishes comes when that was so for long.
+        self._numbers.met("life of a")
+
+    def packetReceived(self, channel: str, packet: bytes) -> None:
+        try:
+            found = self._codec.decode(ForAll, packet)
+        except PacketError:
+            super().packetReceived(channel, packet)
+        else:
+            self._numbers.heardUntil = self.link.heardUntil
+            self._numbers.received(channel, found.senderServer, found.incarnation, found.number)
+            super().packetReceived(channel, found.data.encode())
+
+    def missed(self) -> dict[str, Missed]:
+        """What its application is told that it has missed, by channel, as soon as nothing can come late."""
+        self._grace = GRACE
+        return {each.channel: each for each in self._numbers.missed()}
 
     def healthChanged(self, change: HealthChange) -> None:
         super().healthChanged(change)
@@ -73,6 +107,9 @@ class Party:
         self.links = [
             bus.attach(receiver, reactor, each) for receiver, each in zip(self.receivers, counters, strict=True)
         ]
+        for receiver, link in zip(self.receivers, self.links, strict=True):
+            receiver.link = link
+        self._outbox = Outbox("a", "life of a", self.links[0], PacketCodec(), self.counters, [])
         self.published: list[tuple[float, float]] = []
         self._loop = LoopingCall(self._publishSome)
 
@@ -84,9 +121,10 @@ class Party:
         """Connected, and subscribed."""
         for link in self.links:
             link.start()
-        for link in self.links:
+        for link, receiver in zip(self.links, self.receivers, strict=True):
             for channel in channels:
                 await link.subscribe(channel)
+                receiver.listen(channel)
         await eventually(lambda: self.isHealthy, "both nodes are healthy")
         return self
 
@@ -98,7 +136,7 @@ class Party:
         """The next numbers, each on the next channel."""
         for _ in range(count):
             number, now, waited = len(self.published), reactor.seconds(), self.counters["bus_queued"]
-            self.links[0].publish(CHANNELS[number % len(CHANNELS)], b"%d" % number, 2)
+            self._outbox.publish(CHANNELS[number % len(CHANNELS)], ForAll(str(number), "a"), 2)
             self.published.append((now, now + 2.0 * (self.counters["bus_queued"] - waited)))
 
     def begin(self) -> None:
@@ -133,7 +171,8 @@ class Party:
 
     def account(self, moved: bool = False) -> int:
         """
-        Nothing came twice, or in a wrong order; what did not come is in a gap, or was not confirmed.
+        Nothing came twice, or in a wrong order. What did not come, its receiver knows, exactly, and when that was; and
+        it was in an interruption of its own subscription, or its sender has counted it.
 
         @param moved: channels have moved from one Redis to another, and order is none of the promises then.
         @return: how many did not come, of both nodes.
@@ -151,8 +190,20 @@ class Party:
             unexplained = [number for number in absent if not self._isInGap(receiver, number)]
             assert len(unexplained) <= lost, (unexplained, self.outcomes(), receiver.gaps)
             missing += len(absent)
+            self._isKnown(receiver, absent)
         assert self.counters["bus_unheard"] <= missing
         return missing
+
+    def _isKnown(self, receiver: Timed, absent: list[int]) -> None:
+        missed = receiver.missed()
+        lost: dict[str, list[int]] = {}
+        for number in absent:
+            lost.setdefault(CHANNELS[number % len(CHANNELS)], []).append(number)
+        assert {channel: each.count for channel, each in missed.items()} == {
+            channel: len(numbers) for channel, numbers in lost.items()
+        }
+        for channel, numbers in lost.items():
+            assert missed[channel].since <= self.published[numbers[0]][1]
 
     def _isInGap(self, receiver: Timed, number: int) -> bool:
         earliest, latest = self.published[number]

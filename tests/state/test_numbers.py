@@ -135,6 +135,35 @@ class TestHeard:
         heard.come(1000, 1001)
         assert heard.later() == []
 
+    def test_newcomer(self) -> None:
+        """Of a sender that comes while a channel is heard, the first packets are missed, too."""
+        heard = Heard("x", "y")
+        heard.heardUntil = 104.0
+        heard.now = 105.0
+        heard.met("life of a")
+        heard.come(3)
+        heard.come(1, 2, channel="y")
+        heard.now += 2.5
+        assert heard.missed() == [Missed("x", "a", 2, 104.0)]
+        heard.told("a", "life of a", {"x": 3, "y": 3})
+        assert heard.later() == [("y", "a", 1)]
+
+    def test_allOfANewcomer(self) -> None:
+        """Also where nothing of it has come at all."""
+        heard = Heard("x")
+        heard.now = 105.0
+        heard.met("life of a")
+        heard.told("a", "life of a", {"x": 3})
+        assert heard.later() == [("x", "a", 3)]
+
+    def test_newcomerToNewChannel(self) -> None:
+        """If the channel is new as well, it is followed from the first number on that is heard."""
+        heard = Heard("x")
+        heard.now = 104.9
+        heard.met("life of a")
+        heard.come(3, 4)
+        assert heard.later() == []
+
     def test_notListening(self) -> None:
         """What comes on a channel before it is subscribed everywhere, or after it was left, is not followed."""
         heard = Heard()
@@ -323,6 +352,7 @@ class TestForgetting:
         monkeypatch.setattr(numbers, "MAX_SENDERS", 2)
         heard = Heard("x")
         for sender in "abcd":
+            heard.met(f"life of {sender}")
             heard.come(1, 3, sender=sender)
         assert heard.later() == [("x", "a", 1), ("x", "b", 1)]
 

@@ -82,6 +82,8 @@ class GapWatch:
         now = self._clock.seconds()
         self.tails.heard(presence)
         self.numbers.heardUntil = self._link.heardUntil
+        if presence.number == 1:
+            self.numbers.met(presence.incarnation)
         if presence.number.__class__ is int:
             self.numbers.received(channel, presence.senderServer, presence.incarnation, presence.number)
             self.numbers.told(

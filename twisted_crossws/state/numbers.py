@@ -31,6 +31,11 @@ MAX_SENDERS = 10_000
 MAX_HOLES = 1_000
 
 
+#: Seconds for which a channel was heard before a new sender came, if its numbers are to begin with 1 there. What a
+#: newcomer publishes while it comes may have been published before the channel was heard.
+HEAD_START = 5.0
+
+
 class SentNumbers:
     """
     The last numbers of a sender, by channel.
@@ -158,13 +163,16 @@ class _Track:
 class _Sender:
     """
     @ivar heardAt: when it was heard; this is not kept up to date for every packet.
+    @ivar metAt: when its first packet of all came; infinitely long ago if that was not heard.
+    @ivar since: a time before which it has not published anything that matters here.
     @ivar tracks: by channel.
     """
 
-    __slots__ = ("heardAt", "tracks")
+    __slots__ = ("heardAt", "metAt", "since", "tracks")
 
-    def __init__(self) -> None:
-        self.heardAt = 0.0
+    def __init__(self, heardAt: float) -> None:
+        self.heardAt = heardAt
+        self.metAt = self.since = -inf
         self.tracks: dict[str, _Track] = {}
 
 
@@ -172,8 +180,9 @@ class HeardNumbers:
     """
     What has come of every sender on every channel that this node hears, and what has not.
 
-    A sender is followed on a channel from the first number on that is heard or told. A hole counts as missed when the
-    time of grace is over, as packets may overtake each other on their ways over several Redis servers.
+    A sender is followed on a channel from the first number on that is heard or told; from 1 on if it came while the
+    channel was heard already. A hole counts as missed when the time of grace is over, as packets may overtake each
+    other on their ways over several Redis servers.
 
     @ivar heardUntil: a time by the clock: whatever comes now was published after it. To be kept up to date.
     """
@@ -188,21 +197,28 @@ class HeardNumbers:
         self._grace = grace
         self._seconds = seconds
         self._hasHole = holed
-        self._channels: set[str] = set()
+        self._channels: dict[str, float] = {}
         self._senders: dict[str, _Sender] = {}
         self._holed: dict[_Track, None] = {}
 
     def listen(self, channel: str) -> None:
         """From now on nothing on this channel should be missed."""
-        self._channels.add(channel)
+        self._channels[channel] = self._seconds()
 
     def leave(self, channel: str) -> None:
         """This channel is not heard any more, and what it has missed of it is no concern of this node."""
-        self._channels.discard(channel)
+        self._channels.pop(channel, None)
         for sender in self._senders.values():
             track = sender.tracks.pop(channel, None)
             if track is not None:
                 self._holed.pop(track, None)
+
+    def met(self, incarnation: str) -> None:
+        """The very first packet of a sender has come."""
+        sender = self._sender(incarnation)
+        if sender is not None:
+            sender.metAt = self._seconds()
+            sender.since = self.heardUntil
 
     def received(self, channel: str, name: str, incarnation: str, number: int) -> None:
         """
@@ -267,16 +283,15 @@ class HeardNumbers:
         """
         if channel not in self._channels or number < 1:
             return
-        sender = self._senders.get(incarnation)
+        sender = self._sender(incarnation)
         if sender is None:
-            if len(self._senders) >= MAX_SENDERS:
-                return
-            sender = self._senders[incarnation] = _Sender()
-        sender.heardAt = self._seconds()
+            return
         track = sender.tracks.get(channel)
         if track is None:
-            sender.tracks[channel] = _Track(channel, name, number, self.heardUntil)
-        elif number > track.last:
+            isNew = self._channels[channel] <= sender.metAt - HEAD_START
+            track = _Track(channel, name, 0, sender.since) if isNew else _Track(channel, name, number, self.heardUntil)
+            sender.tracks[channel] = track
+        if number > track.last:
             if number // SERIES == track.last // SERIES:
                 self._hole(track, number if isHere else number + 1)
             track.last = number
@@ -284,7 +299,17 @@ class HeardNumbers:
         elif isHere:
             self._fill(track, number)
 
+    def _sender(self, incarnation: str) -> _Sender | None:
+        sender = self._senders.get(incarnation)
+        if sender is not None:
+            sender.heardAt = self._seconds()
+        elif len(self._senders) < MAX_SENDERS:
+            sender = self._senders[incarnation] = _Sender(self._seconds())
+        return sender
+
     def _hole(self, track: _Track, end: int) -> None:
+        if end == track.last + 1:
+            return
         track.holes.append(_Hole(track.last + 1, end, self._seconds() + self._grace, track.since))
         if len(track.holes) > MAX_HOLES:
             track.giveUp(track.holes.pop(0))
