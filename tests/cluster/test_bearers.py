@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 
-from twisted_crossws import BusUnavailable, CallTimeout, CannotAnswer, Node, NotConnected, RemoteError
+from twisted_crossws import BusUnavailable, CallTimeout, CannotAnswer, Node, NotConnected, Relay, RemoteError
 from twisted_crossws.testing import FakePeer, MemoryCluster
-from twisted_crossws.wire.frames import Event, Request
+from twisted_crossws.wire.frames import Event, Reply, Request
+from twisted_crossws.wire.packets import ForSockets, PacketCodec
 
 NAMES = ("serverA", "serverB", "serverC")
 
@@ -131,6 +132,53 @@ class TestOrders:
         cluster.advance()
         assert [cluster[name].rooms.isMember("sam", "chat", "1") for name in NAMES] == [False] * 3
         assert results == left == [2]
+
+
+class TestRelays:
+    """An answer of another server to a client's question."""
+
+    def ask(self, cluster: MemoryCluster) -> FakePeer:
+        """A client of serverA has asked what serverC is to answer, which takes a second."""
+        asking, answering = cluster["serverA"], cluster["serverC"]
+        asking.clients.on("ask", lambda socket, payload: Relay("serverC", "ask", payload))
+        later = cluster.clock("serverC")
+        answering.servers.on("ask", lambda message: deferLater(later, 1.0, lambda: message.payload))  # type: ignore[arg-type]
+        peer = come(cluster, "serverA")
+        peer.sendEvent("ask", "secret", callbackId="1")
+        cluster.advance(0.5)
+        return peer
+
+    def test_asker(self, cluster: MemoryCluster) -> None:
+        """It is for the socket that has asked, and for none that bears the same id elsewhere."""
+        peer, other = self.ask(cluster), come(cluster, "serverB")
+        cluster.advance(1.0)
+        assert peer.takeFrames() == [Reply("1", "secret")]
+        assert other.takeFrames() == []
+
+    @pytest.mark.parametrize("where", ["serverA", "serverB", "serverC"])
+    def test_next(self, cluster: MemoryCluster, where: str) -> None:
+        """Who bears the id next, here or elsewhere, does not get it."""
+        self.ask(cluster).leave()
+        cluster.advance()
+        peer = come(cluster, where)
+        cluster.advance(1.0)
+        assert peer.takeFrames() == []
+
+    def test_again(self, cluster: MemoryCluster) -> None:
+        """The next bearer gets the answers to its own questions, whatever ids they have."""
+        self.ask(cluster).leave()
+        cluster.advance()
+        peer = come(cluster, "serverA")
+        peer.sendEvent("ask", "own", callbackId="1")
+        cluster.advance(2.0)
+        assert peer.takeFrames() == [Reply("1", "own")]
+
+    def test_olderServer(self, cluster: MemoryCluster) -> None:
+        """A server of a version that knows only the id still gets through."""
+        peer = come(cluster, "serverA")
+        packet = ForSockets('{"payload":1,"callbackId":"1"}', socketId="sam", senderServer="serverX")
+        cluster["serverA"]._inbox.packetReceived("ws:private_socket", PacketCodec().encode(packet))
+        assert peer.takeFrames() == [Reply("1", 1)]
 
 
 class TestRequests:

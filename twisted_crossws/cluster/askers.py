@@ -79,5 +79,10 @@ class ClientAsker(Asker):
             self._publish(encodeErrorReply(self._replyTo.callbackId, code, message))
 
     def _publish(self, frame: bytes) -> None:
-        packet = ForSockets(frame.decode(), socketId=self._replyTo.socketId, senderServer=self._outbox.serverName)
+        packet = ForSockets(
+            frame.decode(),
+            socketId=self._replyTo.socketId,
+            senderServer=self._outbox.serverName,
+            connection=self._replyTo.connection or UNSET,
+        )
         self._outbox.publish(self._topics.privateSocket, packet)

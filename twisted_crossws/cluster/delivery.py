@@ -139,6 +139,11 @@ class Delivery:
         """A finished message to those of some sockets that are on this node."""
         return self._write([s for s in map(self._sockets.get, socketIds) if s is not None], message)
 
+    def writeConnection(self, socketIds: Iterable[str], connection: str, message: Prepared) -> int:
+        """A finished message to the one of some sockets that this is the connection of, if it is on this node."""
+        found = map(self._sockets.get, socketIds)
+        return self._write([s for s in found if s is not None and s.connection == connection], message)
+
     def writeRoom(self, namespace: str, roomId: str, message: Prepared, excluded: Iterable[str] = ()) -> int:
         """A finished message to the members of a room on this node."""
         members: Iterable[str] = self._rooms.here(namespace, roomId)

@@ -140,7 +140,11 @@ class Inbox:
             wanted = found.socketIds or []
             if found.socketId is not None:
                 wanted = [*wanted, found.socketId]
-            self._by(found.volatile).writeSome(dict.fromkeys(wanted), Prepared(found.data.encode()))
+            message = Prepared(found.data.encode())
+            if found.connection.__class__ is str:
+                self._clients.writeConnection(wanted, found.connection, message)
+            else:
+                self._by(found.volatile).writeSome(dict.fromkeys(wanted), message)
 
     def _by(self, volatile: Any) -> Delivery:
         return self._clients.volatile if volatile is True else self._clients

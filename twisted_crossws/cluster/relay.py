@@ -4,6 +4,8 @@ Questions of clients that another server answers.
 
 from __future__ import annotations
 
+from secrets import token_hex
+
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,7 +26,8 @@ class Relaying:
     """
     What becomes of a L{Relay} that a listener returned.
 
-    The server that is asked answers a bound client directly. What it sends to this node instead (a Node.js peer knows
+    The server that is asked answers a bound client directly: the socket that has asked, and no other one that bears its
+    C{socketId} then. What it sends to this node instead (a Node.js peer knows
     no better, and an unbound client has no address) is passed on from here.
 
     @ivar onAnswered: told whose question has ended, while somebody wants to know. Then no answer goes past this node.
@@ -35,6 +38,8 @@ class Relaying:
         self._counters = counters
         self.onAnswered: OnAnswered | None = None
         self._open: dict[Socket, int] = {}
+        self._prefix = token_hex(6)
+        self._connections = 0
 
     def isWaiting(self, socket: Socket) -> bool:
         """Whether another server may still answer that client. One that answers it directly is not seen to do so."""
@@ -52,11 +57,18 @@ class Relaying:
         if socket.socketId is None or self.onAnswered is not None:
             asked = self._servers.call(relay.event, relay.payload, to=relay.to)
         else:
-            replyTo = ReplyTo(socket.socketId, callbackId, version)
+            replyTo = ReplyTo(socket.socketId, callbackId, version, self._connectionOf(socket))
             asked = self._servers.askFor(relay.event, relay.payload, relay.to, replyTo)
         self._open[socket] = self._open.get(socket, 0) + 1
         asked.addCallback(self._passOn, socket, relay, callbackId).addErrback(self._failed, socket, callbackId)
         asked.addCallback(self._ended, socket)
+
+    def _connectionOf(self, socket: Socket) -> str:
+        """What tells a socket from all others of the cluster, those that come after it under its C{socketId} too."""
+        if not socket.connection:
+            self._connections += 1
+            socket.connection = f"{self._prefix}-{self._connections}"
+        return socket.connection
 
     def _passOn(self, replies: Replies, socket: Socket, relay: Relay, callbackId: str) -> None:
         if relay.to in replies.byServer:

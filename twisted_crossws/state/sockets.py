@@ -52,6 +52,8 @@ class Socket:
     @ivar noise: how many frames that are no events it may still send, once it has sent one.
     @ivar events: the same for events, where they are limited.
     @ivar asked: the ids of the requests that it has not answered.
+    @ivar connection: what tells it from others that bear its C{socketId} at another time or on another node; empty
+        before anybody needs it.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class Socket:
         "_data",
         "_host",
         "asked",
+        "connection",
         "events",
         "noise",
         "request",
@@ -76,6 +79,7 @@ class Socket:
         self.noise: TokenBucket | None = None
         self.events: TokenBucket | None = None
         self.asked: set[str] | None = None
+        self.connection = ""
         self._channel = channel
         self._host = host
         self._data: dict[Any, Any] | None = None

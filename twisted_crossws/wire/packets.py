@@ -41,13 +41,18 @@ REPLY_EVENT = "_Cs_Cb_"
 
 
 class ForSockets(msgspec.Struct, omit_defaults=True):
-    """A frame for one socket (C{socketId}) or some (C{socketIds})."""
+    """
+    A frame for one socket (C{socketId}) or some (C{socketIds}).
+
+    @ivar connection: for no other one that bears the C{socketId}: see L{ReplyTo}.
+    """
 
     data: str
     socketId: str | None = None
     socketIds: list[str] | None = None
     senderServer: str = ""
     volatile: Any = msgspec.UNSET
+    connection: Any = msgspec.UNSET
     incarnation: Any = msgspec.UNSET
     number: Any = msgspec.UNSET
 
@@ -80,11 +85,13 @@ class ReplyTo(msgspec.Struct, omit_defaults=True):
     Whose question was relayed: the answer goes there, and not to the relaying server (wire section 3).
 
     @ivar v: the version that the client speaks, ours alone.
+    @ivar connection: says which of those who may bear the C{socketId} has asked, ours alone.
     """
 
     socketId: str
     callbackId: str
     v: int = 1
+    connection: str = ""
 
 
 class ReplyFault(msgspec.Struct):
