@@ -67,13 +67,16 @@ from twisted_crossws.node import Node
 from twisted_crossws.state.deliver import NoReply
 from twisted_crossws.state.dispatch import Relay
 from twisted_crossws.state.members import ServerInfo
-from twisted_crossws.state.sockets import Socket
+from twisted_crossws.state.sockets import BoundSocket, Socket
 from twisted_crossws.ws.direct import useDirectWrites
+from twisted_crossws.ws.handshake import HandshakeRequest
 
 __all__ = [
     # A node, and what its listeners get and give
     "Affected",
+    "BoundSocket",
     "ClientReplies",
+    "HandshakeRequest",
     "Joined",
     "NoReply",
     "Node",

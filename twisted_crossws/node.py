@@ -5,11 +5,12 @@ The object that an application holds. What can be done with a node hangs on its 
 from __future__ import annotations
 
 from random import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -91,7 +92,7 @@ class Node(Asked, MultiService):
         authenticate: Authenticator | None = None,
         chooseSubprotocol: SubprotocolChooser | None = None,
         config: Config | None = None,
-        clock: IReactorTime | None = None,
+        clock: IReactorTime | Clock | None = None,
     ) -> None:
         """
         @param serverName: required when the bus leaves the process.
@@ -108,8 +109,8 @@ class Node(Asked, MultiService):
         if clock is None:
             from twisted.internet import reactor
 
-            clock = IReactorTime(reactor)
-        self.clock = clock = steady(clock)
+            clock = reactor
+        self.clock = clock = steady(IReactorTime(clock))
         self.config = config = Config() if config is None else config
         self.serverName = _checkedName(serverName or config.node.server_name, bus)
         self.setName(self.serverName)
@@ -207,6 +208,10 @@ class Node(Asked, MultiService):
             readiness=self._readiness,
             holdTimeout=self.config.node.join_timeout,
         )
+
+    if TYPE_CHECKING:  # Twisted's own is not annotated.
+
+        def setServiceParent(self, parent: object) -> Any: ...
 
     def webSocketFactory(self) -> IProtocolFactory:
         """

@@ -35,7 +35,7 @@ def hubBus(
     maxWaitingSeconds: float = 2.0,
     seats: Seats | None = None,
     random: Random | None = None,
-) -> HubBus:
+) -> IBus:
     """
     A bus for nodes of any number of processes of one machine and one user.
 

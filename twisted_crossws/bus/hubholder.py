@@ -18,6 +18,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import Clock
 from twisted.logger import Logger
 
 from twisted_crossws.bus.hubseat import Seat, SeatFault
@@ -192,7 +193,7 @@ class HubKeeper:
         *,
         maxQueuedBytes: int = MAX_QUEUED,
         makesFolder: bool = False,
-        clock: IReactorTime | None = None,
+        clock: IReactorTime | Clock | None = None,
         seat: Seat | None = None,
     ) -> None:
         """
@@ -208,7 +209,7 @@ class HubKeeper:
         from twisted_crossws.bus.hubunix import UnixSeat
 
         self.counters = Counters()
-        self._clock = steady(IReactorTime(reactor) if clock is None else clock)
+        self._clock = steady(IReactorTime(reactor if clock is None else clock))
         self._seat = UnixSeat(path, reactor, makesFolder=makesFolder) if seat is None else seat
         self._holder = HubHolder(self._seat, self._clock, self.counters, maxQueuedBytes)
         self._next: IDelayedCall | None = None

@@ -17,7 +17,7 @@ from twisted_crossws.interfaces import IBus, IBusLink, IBusReceiver, Role
 _log = Logger()
 
 
-def memoryBus() -> MemoryBus:
+def memoryBus() -> IBus:
     """A bus for nodes of this process. Give the same one to each of them."""
     return MemoryBus()
 

@@ -36,7 +36,7 @@ def redisBus(
     maxWaitingSeconds: float = 2.0,
     endpoints: Endpoints | None = None,
     random: Random | None = None,
-) -> RedisBus:
+) -> IBus:
     """
     A bus for nodes of any number of machines.
 

@@ -20,10 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import random as _systemRandom
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.task import Clock
 
 from twisted_crossws.client.line import AutobahnLine, endpointTo, globalReactor, requestFor, webSocketFactory
 from twisted_crossws.state.backoff import ReconnectSchedule
@@ -31,6 +32,8 @@ from twisted_crossws.state.conversation import ClientListeners, Conversation, On
 from twisted_crossws.state.reconnector import ReconnectOn, Reconnector
 from twisted_crossws.steady import steady
 from twisted_crossws.wire.request import Params, targetOf
+
+_L = TypeVar("_L", bound=Callable[..., Any])
 
 
 class Connector:
@@ -71,7 +74,7 @@ class Connector:
         reconnectOn: ReconnectOn | None = None,
         headers: Mapping[str, str] | None = None,
         endpoint: IStreamClientEndpoint | None = None,
-        clock: IReactorTime | None = None,
+        clock: IReactorTime | Clock | None = None,
         random: Callable[[], float] | None = None,
     ) -> None:
         """
@@ -100,7 +103,7 @@ class Connector:
         @raise TypeError: a parameter or a header is of a type that cannot be sent.
         """
         target = targetOf(url, params or {})
-        clock = steady(globalReactor() if clock is None else clock)
+        clock = steady(IReactorTime(globalReactor() if clock is None else clock))
         random = _systemRandom if random is None else random
         self._name = target.name
         self._conversation = Conversation(
@@ -203,6 +206,12 @@ class Connector:
         """
         return self._reconnector.close()
 
+    @overload
+    def on(self, event: str, listener: None = None, *, tag: object = None) -> Callable[[_L], _L]: ...
+
+    @overload
+    def on(self, event: str, listener: _L, *, tag: object = None) -> _L: ...
+
     def on(self, event: str, listener: Callable[..., Any] | None = None, *, tag: object = None) -> Any:
         """
         Call a listener with the payload every time the event comes from the server. Where the server asks, what the
@@ -212,6 +221,12 @@ class Connector:
         Arguments and result are those of L{Listeners.on<twisted_crossws.state.listeners.Listeners.on>}.
         """
         return self._conversation.listeners.on(event, listener, tag=tag)
+
+    @overload
+    def once(self, event: str, listener: None = None, *, tag: object = None) -> Callable[[_L], _L]: ...
+
+    @overload
+    def once(self, event: str, listener: _L, *, tag: object = None) -> _L: ...
 
     def once(self, event: str, listener: Callable[..., Any] | None = None, *, tag: object = None) -> Any:
         """As L{on}, but the first time only."""

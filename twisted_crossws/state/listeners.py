@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from twisted_crossws.nearest import nearest
 from twisted_crossws.places import shown
@@ -45,6 +45,12 @@ class Listeners:
         self.heard: dict[str, tuple[Listener, ...]] = {}
         self._withOnce: set[str] = set()
 
+    @overload
+    def on(self, event: str, listener: None = None, *, tag: object = None) -> Callable[[_L], _L]: ...
+
+    @overload
+    def on(self, event: str, listener: _L, *, tag: object = None) -> _L: ...
+
     def on(self, event: str, listener: Listener | None = None, *, tag: object = None) -> Any:
         """
         Call a listener every time the event comes.
@@ -58,6 +64,12 @@ class Listeners:
         @raise ValueError: there is no such event, or it is reserved for the wire (wire section 3).
         """
         return self._add(event, listener, tag, once=False)
+
+    @overload
+    def once(self, event: str, listener: None = None, *, tag: object = None) -> Callable[[_L], _L]: ...
+
+    @overload
+    def once(self, event: str, listener: _L, *, tag: object = None) -> _L: ...
 
     def once(self, event: str, listener: Listener | None = None, *, tag: object = None) -> Any:
         """As L{on}, but the first time only."""

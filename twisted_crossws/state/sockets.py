@@ -5,7 +5,7 @@ Sockets: the application's handles of its clients, and which of them has which C
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -214,6 +214,19 @@ class Socket:
         self._background = None
         self._host.counters["clients_background"] += 1
         self._channel.abort("too long in the background")
+
+
+if TYPE_CHECKING:
+
+    class BoundSocket(Socket):
+        """
+        A socket that is bound, to annotate listeners with where every client is: by an authenticator, or by an event
+        that must come first.
+        """
+
+        socketId: str
+else:
+    BoundSocket = Socket
 
 
 class Sockets:
