@@ -1433,6 +1433,13 @@ describe("the heartbeat", () => {
     assert.equal(log.at(-3)[0], "pongTimeout");
   });
 
+  test("is not sent to a connection that is closing, of which browsers complain", (t) => {
+    const { socket, clock } = makeConnected(t);
+    socket.readyState = 2;
+    clock.advance(1e5);
+    assert.deepEqual(socket.sent, []);
+  });
+
   test("of 0 is none", (t) => {
     const { client, socket, clock } = makeConnected(t, { pingInterval: 0 });
     clock.advance(1e6);

@@ -341,7 +341,7 @@
       /** The next one after pingInterval, if there is one; now: one at once. @type {(now?: boolean) => void} */
       const heartbeat = (now) => {
         clearTimeout(pingTimer);
-        if (socket?.readyState && pingInterval) {
+        if (isConnected() && pingInterval) {
           pingTimer = setTimeout(() => heartbeat(true), pingInterval);
           if (!now || pongTimer) return;
           pongTimer = setTimeout(() => lost(4002, "No heartbeat answer came in time.", ["pongTimeout"]), pongTimeout);
