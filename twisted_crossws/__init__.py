@@ -64,6 +64,7 @@ from twisted_crossws.errors import (
 )
 from twisted_crossws.interfaces import Gap, HealthChange, IBus, IBusLink, IBusReceiver, INodeService
 from twisted_crossws.node import Node
+from twisted_crossws.state.coroutines import startCoroutine
 from twisted_crossws.state.deliver import NoReply
 from twisted_crossws.state.dispatch import Relay
 from twisted_crossws.state.members import ServerInfo
@@ -88,6 +89,7 @@ __all__ = [
     "ServerInfo",
     "ServerMessage",
     "Socket",
+    "startCoroutine",
     "useDirectWrites",
     # A client
     "Connector",

@@ -5,11 +5,12 @@ Calling listeners: one that fails harms no other, and one that takes its time is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from types import CoroutineType
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+
+from twisted_crossws.state.coroutines import deferredOf, explained
 
 #: Called with the listener that failed, and its failure.
 OnFailure = Callable[[Callable[..., Any], Failure], None]
@@ -49,7 +50,7 @@ def notify(listeners: Iterable[Callable[..., Any]], args: tuple[Any, ...], onFai
         try:
             result = call(listener, *args)
         except Exception:
-            onFailure(listener, Failure())
+            onFailure(listener, explained(Failure()))
         else:
             if isinstance(result, Deferred):
                 result.addErrback(_failedLate, listener, onFailure)
@@ -57,11 +58,11 @@ def notify(listeners: Iterable[Callable[..., Any]], args: tuple[Any, ...], onFai
 
 def _begun(result: Any) -> Any:
     """What a listener returned: if it is a coroutine, a Deferred of what that returns, and it has begun to run."""
-    return Deferred.fromCoroutine(result) if result.__class__ is CoroutineType else result
+    return None if result is None else deferredOf(result)
 
 
 def _failedLate(failure: Failure, listener: Callable[..., Any], onFailure: OnFailure) -> None:
-    onFailure(listener, failure)
+    onFailure(listener, explained(failure))
 
 
 class Gathering:
@@ -142,6 +143,7 @@ class Gathering:
             self.answered(result)
 
     def _fault(self, listener: Callable[..., Any], failure: Failure) -> None:
+        failure = explained(failure)
         if self._failure is None:
             self._failure = failure
         self.listenerFailed(listener, failure)

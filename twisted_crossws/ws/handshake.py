@@ -12,9 +12,11 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_crossws.config import WebSocketConfig
 from twisted_crossws.errors import HandshakeError, Refuse
+from twisted_crossws.state.coroutines import deferredOf, explained
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.limits import TokenBucket
 from twisted_crossws.wire.http import Params, RequestHead
@@ -196,7 +198,7 @@ class Admission:
         try:
             said = ask(request)
             if isawaitable(said):
-                said = await said
+                said = await deferredOf(said)
             check(request, said)
         except Refuse as no:
             self.refusals.tell("authentication", request.peer, f"The {who} said {no.status} {shown(no.reason)}.")
@@ -205,7 +207,8 @@ class Admission:
             raise  # Given up: too late, or the client has left.
         except Exception:
             self.refusals.count("authenticator")
-            _log.failure("the {who} failed for {peer}, which was refused", who=who, peer=request.peer)
+            failure = explained(Failure())
+            _log.failure("the {who} failed for {peer}, which was refused", failure, who=who, peer=request.peer)
             raise HandshakeError(500, f"The server failed to {what} the connection.") from None
         return said  # type: ignore[no-any-return]
 
