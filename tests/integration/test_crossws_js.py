@@ -286,6 +286,27 @@ class TestCrossWS:
         assert await crossws.run(script, values=VALUES) == VALUES
         assert await crossws.run(script, values=list(range(500))) == list(range(500))
 
+    @pytest_twisted.ensureDeferred
+    async def test_whatJavaScriptHolds(self, crossws: NodeJs, server: Server) -> None:
+        """
+        Huge integers, half of a surrogate pair and a thousand levels are heard and come back; one level more is an
+        error at once.
+        """
+        await crossws.connect(server.url)
+        deep = "const deep = (levels) => levels > 1 ? [deep(levels - 1)] : [];"
+        assert (
+            await crossws.run(
+                deep + 'const values = [1e20, -1e300, 2 ** 63, 2 ** 64 + 2048, "a\\ud83d", { "\\udc00": deep(999) }];'
+                'const replies = await Promise.all(values.map((value) => my.client.call("echo", value)));'
+                "const text = (value) => JSON.stringify(value).replace(/\\\\ud.../g, '\\ufffd');"
+                "return replies.map((reply, number) => text(reply) === text(values[number]))"
+            )
+            == [True] * 6
+        )
+        with pytest.raises(ScriptError) as caught:
+            await crossws.run(deep + 'return my.client.call("echo", deep(1001))')
+        assert (caught.value.name, caught.value.code) == ("RemoteError", "too_deep")
+
     @pytest.mark.parametrize(
         ("event", "code", "message"),
         [

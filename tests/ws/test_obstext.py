@@ -12,7 +12,8 @@ from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from twisted_crossws import Config, Node, Socket, WebSocketConfig
+from tests.clientfakes import Rig, faultOf
+from twisted_crossws import Config, HandshakeRefused, Node, Socket, WebSocketConfig
 from twisted_crossws.testing import FakePeer
 
 #: As a browser sends it.
@@ -122,3 +123,33 @@ def test_plainRequest(clock: Clock) -> None:
     node = Node("serverA", clock=clock)
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nCookie: name=\xc3\x85sa\r\n\r\n"
     assert FakePeer(node, clock, request=request).status == 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Set-Cookie: name=\xc3\x85sa",
+        b"Set-Cookie: name=\xc5sa",
+        b"X: a\x85",
+        b"X: a\x85Sec-WebSocket-Protocol: forged",
+        b"X: a\x85Sec-WebSocket-Extensions: permessage-deflate",
+    ],
+)
+def test_answer(line: bytes) -> None:
+    """A client takes a server's answer with such a value, and it begins no header there either."""
+    rig = Rig()
+    rig.client.connect()
+    server = rig.endpoint.reach()
+    server.answer(server.handshake()[:-2] + line + b"\r\n\r\n")
+    assert rig.client.isConnected
+    server.emit("said", 1)
+    assert rig.told("message") == [("message", '{"event":"said","payload":1}')]
+
+
+def test_refusal() -> None:
+    """A no with such a value is read as the no that it is."""
+    rig = Rig()
+    connecting = rig.client.connect()
+    rig.endpoint.reach().answer(b"HTTP/1.1 403 Forbidden\r\nX: caf\xe9\r\n\r\n")
+    fault = faultOf(connecting)
+    assert isinstance(fault, HandshakeRefused) and fault.status == 403

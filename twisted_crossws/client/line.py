@@ -27,6 +27,9 @@ from twisted_crossws.wire.request import Target, checkHeaders, refusal
 #: Seconds for TCP, the look-up of the name included. Linux alone would try for two minutes.
 CONNECT_TIMEOUT = 10.0
 
+# Other bytes become question marks.
+_ASCII = bytes(range(0x80)) + b"?" * 0x80
+
 
 class AutobahnLine(Factory):
     """A L{Line<twisted_crossws.state.connection.Line>}: one attempt through an endpoint, and its L{_Link}."""
@@ -92,6 +95,8 @@ class _Link(WebSocketClientProtocol):
     # Autobahn reads this one before it copies its options, so the option of this name is never applied.
     tcpNoDelay = True
 
+    data: bytes
+
     def __init__(self, connection: Connection, request: ConnectingRequest) -> None:
         super().__init__()
         self._told = connection
@@ -108,6 +113,14 @@ class _Link(WebSocketClientProtocol):
 
     def onConnecting(self, details: object) -> ConnectingRequest:
         return self._wanted
+
+    def processHandshake(self) -> None:
+        # Autobahn takes a byte from 0x80 on for the end of a line, and raises at what is no UTF-8. Both may stand in a
+        # value (RFC 9110 section 5.5), such as a cookie, and none of those that matter here has any.
+        head, end, rest = self.data.partition(b"\r\n\r\n")
+        if end and not head.isascii():
+            self.data = head.translate(_ASCII) + end + rest
+        super().processHandshake()
 
     def failHandshake(self, reason: str) -> None:
         fault = refusal(self.http_status_line) or NotConnected(f"The server's answer is no handshake: {reason}.")
