@@ -26,7 +26,7 @@ from twisted_crossws.ws.backlogs import Backlogs
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
 from twisted_crossws.ws.refusals import Refusals
-from twisted_crossws.ws.transport import isBehind, peerName, progress, unsentBytes
+from twisted_crossws.ws.transport import NOTHING_WAITS, isBehind, peerName, progress, unsentBytes
 from twisted_crossws.ws.whole import OPEN, WholeFrames
 
 _log = Logger()
@@ -197,7 +197,7 @@ class ServerProtocol(WebSocketServerProtocol):
             self._faultBegins(code or CloseCode.PROTOCOL_ERROR, reason)
         super().sendCloseFrame(code, reasonUtf8, isReply)
         if self._closing is None:
-            self._progress = progress(self.transport)
+            self._progress = progress(self.transport) if self._isPaused else None
             self._closing = self.factory.clock.callLater(CLOSE_TIMEOUT, self._closeTimedOut)
 
     def dropConnection(self, abort: bool = False) -> None:
@@ -303,9 +303,9 @@ class ServerProtocol(WebSocketServerProtocol):
             self.abort("no answer to a close frame")
 
     def _hasProgressed(self) -> bool:
-        """Whether the client took something of what waits for it, since this was asked last, or noted."""
+        """Whether the client took something of what waits for it, since this was asked last, or noted as it waited."""
         before, self._progress = self._progress, progress(self.transport)
-        return self._progress != before
+        return self._progress != before and not (before is None and self._progress == NOTHING_WAITS)
 
 
 class FastServerProtocol(AgreedHandshake, WholeFrames, ServerProtocol):

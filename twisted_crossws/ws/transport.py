@@ -17,6 +17,10 @@ except ImportError:  # pragma: no cover: not a Unix system
     ioctl = None  # type: ignore[assignment]
 
 
+#: What L{progress} says when the other side's system has taken all.
+NOTHING_WAITS = (0, 0)
+
+
 def unsentBytes(transport: Any) -> int | None:
     """
     How many bytes wait in a transport, or in the one under it (TLS); C{None} where that cannot be told.
