@@ -19,6 +19,7 @@ from twisted_crossws.interfaces import INodeService
 from twisted_crossws.nearest import nearest
 from twisted_crossws.node import Node
 from twisted_crossws.places import shown
+from twisted_crossws.services.asyncservice import startable
 from twisted_crossws.services.causes import causeOf
 from twisted_crossws.state.arguments import described
 
@@ -95,7 +96,7 @@ def _isAdopted(node: Node, made: object) -> bool:
         if iscoroutine(made):
             made.close()
         return False
-    service.setServiceParent(node)
+    startable(service).setServiceParent(node)
     return True
 
 
