@@ -15,7 +15,7 @@ from tests.machine.fakes import fired
 from twisted_crossws import Node
 from twisted_crossws.machine.control import Refused
 from twisted_crossws.machine.nodeorders import NodeOrders
-from twisted_crossws.testing import FakePeer
+from twisted_crossws.testing import FakePeer, MemoryCluster
 
 
 class Home:
@@ -82,6 +82,23 @@ def test_kick(home: Home) -> None:
     assert home.peer.closeCode == 4010
     assert str(home.order("kick", socketId="u2")) == "no client is bound to 'u2'"
     assert "socketId must be a string" in str(home.order("kick"))
+
+
+def test_kickEverywhere() -> None:
+    """Whoever bears the id is, on every node; where some do not answer, nobody is said not to be there."""
+    cluster = MemoryCluster(["a", "b"])
+    peers = [cluster.peer(name, socketId="u1") for name in ("a", "b")]
+    orders = NodeOrders(cluster["a"], "web", lambda: [], lambda: None)
+
+    def order() -> Any:
+        answers = fired(orders.order("kick", {"socketId": "u1"}, lambda sentence: None))
+        cluster.advance()
+        return answers[0]
+
+    assert order() == ["u1 was disconnected."]
+    assert [peer.closeCode for peer in peers] == [4010, 4010]
+    cluster.partition("a")
+    assert str(order()) == "no client is bound to 'u1', as far as is known: b did not answer"
 
 
 def test_send(home: Home) -> None:

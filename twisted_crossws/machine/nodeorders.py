@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
+from twisted_crossws.cluster.remote import Affected
 from twisted_crossws.errors import CloseCode
 from twisted_crossws.machine.control import Refused, memoryOf
 from twisted_crossws.machine.controlled import OnProgress
@@ -74,9 +75,10 @@ class NodeOrders:
         socketId = _text(words, "socketId")
         kicked = self._node.clients.disconnectAll(of=socketId, code=CloseCode.FORCED_LOGOUT, reason="kicked")
 
-        def said(count: int) -> list[str]:
-            if not count:
-                raise Refused(f"no client is bound to {socketId!r}")
+        def said(closed: Affected) -> list[str]:
+            if not closed:
+                unasked = f", as far as is known: {', '.join(sorted(closed.missing))} did not answer"
+                raise Refused(f"no client is bound to {socketId!r}{unasked if closed.missing else ''}")
             return [f"{socketId} was disconnected."]
 
         return kicked.addCallback(said)
