@@ -12,7 +12,7 @@ What can go wrong, and how a connection can end.
     ├── Refuse                 raised by an authenticator: no, with this HTTP status
     ├── ReplyError             raised by a listener: answer the caller with this error
     ├── SocketClosed           the socket was closed before it could be bound
-    ├── NotConnected           a client's call or event without a connection, or a request to a client without one
+    ├── NotConnected           a call or event without a connection; a request to, or a room for, a client without one
     │   └── HandshakeRefused   the server answered the handshake with an HTTP error
     ├── CallTimeout            no reply came in time
     ├── CannotAnswer           a client cannot be asked: it does not speak version 2, or has too much to answer
@@ -206,7 +206,7 @@ class SocketClosed(CrossWSError):
 class NotConnected(CrossWSError):
     """
     There is no connection now, so nothing was sent, or the connection ended before the reply came. On a server it is
-    the client that was asked, and that is not there or not there any more.
+    the client that was asked, or that was to join a room, and that is not there or not there any more.
     """
 
 

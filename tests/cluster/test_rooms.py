@@ -84,6 +84,23 @@ class TestMembership:
         assert again.takeFrames() == []
         assert (node.rooms.joined("sam"), node.counters["listener_failures"], logged) == ({}, 0, [])
 
+    def test_lateJoinOfConnection(self, cluster: MemoryCluster, logged: list[Any]) -> None:
+        """The same in a listener of C{connection}; what it does wrong otherwise is told."""
+        node, going = cluster["serverA"], Deferred[None]()
+
+        @node.lifecycle.on("connection")
+        async def come(socket: Socket) -> None:
+            await going
+            await node.rooms.join("chat", "1", str(socket.socketId))
+
+        cluster.peer("serverA", socketId="sam").leave()
+        cluster.peer("serverA")
+        cluster.advance()
+        going.callback(None)
+        assert node.rooms.members("chat") == frozenset()
+        assert node.counters["listener_failures"] == 1
+        assert logged.pop().check(NotConnected)
+
     def test_notConnectedOtherwise(self, cluster: MemoryCluster, logged: list[Any]) -> None:
         """A listener whose client is there, and that joins somebody else who is not, has failed."""
         node = cluster["serverA"]

@@ -5,14 +5,17 @@ What happens to connections and to the server itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_crossws.errors import NotConnected
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.deliver import notify
 from twisted_crossws.state.listeners import Listeners
+from twisted_crossws.state.sockets import Socket
 
 _log = Logger()
 
@@ -62,9 +65,13 @@ class Lifecycle(Listeners):
         """Call the listeners of an event in order; one that fails is logged, and the next one runs."""
         listeners = self.take(event)
         if listeners:
-            notify(listeners, args, self._failed)
+            notify(listeners, args, partial(self._failed, args))
 
-    def _failed(self, listener: Callable[..., Any], failure: Failure) -> None:
+    def _failed(self, args: tuple[Any, ...], listener: Callable[..., Any], failure: Failure) -> None:
+        socket = args[0] if args else None
+        if isinstance(socket, Socket) and failure.check(NotConnected) and not socket.isOpen:
+            # The client went while the listener was at work, which is nobody's fault.
+            return
         self._counters["listener_failures"] += 1
         _log.failure(
             "{server}: a lifecycle listener failed: {listener!r}",
