@@ -310,7 +310,8 @@ class TestServers:
         replies: list[Any] = []
         asked.addCallback(replies.append)
         assert replies == ["served"]
-        assert "a" in cluster["b"].servers.names()
+        info = cluster["b"].servers.info("a")
+        assert info is not None and info.state == "draining"
 
     def test_asked(self, cluster: MemoryCluster) -> None:
         """What other servers have asked is answered before it is over; what they ask later does not count."""

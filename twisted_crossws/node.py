@@ -291,6 +291,7 @@ class Node(Asked, MultiService):
             self._tellOfAnswers(draining.answered)
             self._subscriptions.hurry()
             self._entrance.close()
+            self._membership.drain()
             self.lifecycle.fire("draining")
             draining.begin(self._everyone, self._gateway.whenEmpty)
         return draining.when()
@@ -332,6 +333,7 @@ class Node(Asked, MultiService):
 
     def _stop(self) -> Deferred[None]:
         self.lifecycle.fire("serverClose")
+        self._membership.drain()
         if self._draining is not None:
             self._draining.end()
         self._subscriptions.hurry()

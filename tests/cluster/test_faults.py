@@ -78,6 +78,7 @@ class ClusterUnderFaults(RuleBasedStateMachine):
         self.frozen: set[str] = set()
         self.parted: set[str] = set()
         self.latency = 0.0
+        self.upTwice: list[tuple[str, str]] = []
         self.reported: set[str] = set()
         self.lastSilence: dict[str, float] = dict.fromkeys(NAMES, -GONE)
         for name in NAMES:
@@ -89,6 +90,8 @@ class ClusterUnderFaults(RuleBasedStateMachine):
         node = self.cluster.start(name)
         node.servers.on("ask", lambda message: self.answer(name, message))
         node.bus.onHealthChange(lambda change: self.healthChanged(name, change))
+        begun: dict[str, set[str]] = {other: set() for other in NAMES}
+        node.lifecycle.on("serverUp", lambda other: self.serverUp(name, other, begun[other]))
         node.lifecycle.on("serverDown", lambda other, reason: self.serverDown(name, other, reason))
         node.authenticate = lambda request: f"client of {name}"
         node.lifecycle.on("connection", lambda socket: node.rooms.join("chat", "1", socket.socketId).addCallback(hears))
@@ -103,6 +106,14 @@ class ClusterUnderFaults(RuleBasedStateMachine):
     def answer(self, name: str, message: ServerMessage) -> Deferred[list[Any]]:
         number, seconds = message.payload
         return deferLater(self.cluster.clock(name), seconds, lambda: [name, number])  # type: ignore[arg-type]
+
+    def serverUp(self, name: str, other: str, begun: set[str]) -> None:
+        """A life of a server begins once."""
+        info = self.cluster[name].servers.info(other)
+        if info is None or info.incarnation in begun:
+            self.upTwice.append((name, other))
+        else:
+            begun.add(info.incarnation)
 
     def serverDown(self, name: str, other: str, reason: str) -> None:
         """Nobody is taken for lost who was not silent."""
@@ -217,6 +228,11 @@ class ClusterUnderFaults(RuleBasedStateMachine):
         """Nobody hears a message twice."""
         for client in self.clients:
             assert len(set(client.heard)) == len(client.heard)
+
+    @invariant()
+    def lives(self) -> None:
+        """C{serverUp} is told once of each life."""
+        assert self.upTwice == []
 
     @invariant()
     def inOrder(self) -> None:

@@ -11,11 +11,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_crossws.cluster.identity import Identity
 from twisted_crossws.errors import NameTaken
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.members import ServerInfo
-from twisted_crossws.wire.packets import Presence
+from twisted_crossws.wire.packets import Kind, Presence
 
 _log = Logger()
 
@@ -23,7 +24,7 @@ _log = Logger()
 CLAIM_TIME = 0.5
 
 #: Says C{claim}, or C{taken} to an incarnation.
-Say = Callable[[str, str], None]
+Say = Callable[[Kind, str], None]
 
 
 class NameClaim:
@@ -34,7 +35,9 @@ class NameClaim:
     is told, and nothing is cut.
     """
 
-    def __init__(self, me: ServerInfo, say: Say, clock: IReactorTime, counters: Counters, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, me: Identity | ServerInfo, say: Say, clock: IReactorTime, counters: Counters, lifecycle: Lifecycle
+    ) -> None:
         self._me = me
         self._say = say
         self._clock = clock

@@ -15,6 +15,7 @@ from twisted_crossws.cluster.tails import Tails
 from twisted_crossws.config import NodeConfig
 from twisted_crossws.interfaces import Gap, HealthChange, IBusLink
 from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.members import processOf
 from twisted_crossws.state.numbers import HeardNumbers, Missed
 from twisted_crossws.wire.packets import Presence
 from twisted_crossws.wire.text import shown
@@ -85,10 +86,10 @@ class GapWatch:
         if presence.number == 1:
             self.numbers.met(presence.incarnation)
         if presence.number.__class__ is int:
-            self.numbers.received(channel, presence.senderServer, presence.incarnation, presence.number)
-            self.numbers.told(
-                presence.senderServer, presence.incarnation, presence.tails, isLast=presence.kind == "bye"
-            )
+            # The numbers go on when a process that was away begins another life.
+            process = processOf(presence.incarnation)
+            self.numbers.received(channel, presence.senderServer, process, presence.number)
+            self.numbers.told(presence.senderServer, process, presence.tails, isLast=presence.kind == "bye")
         if now - self._forgotAt >= FORGET_INTERVAL:
             self._forgotAt = now
             self.numbers.forget(now - self._forgetAfter)

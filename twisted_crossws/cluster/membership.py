@@ -5,23 +5,24 @@ A server says C{hello} when it has come, and whenever it may have missed somethi
 which it also says by itself each C{announce_interval}. When it stops, it says C{bye}. Who was silent for
 C{lost_after} is gone, and comes back with its next sign of life. Node.js peers do none of this, and are in no list.
 
-While this server is deaf itself (the bus is not healthy, or the process was frozen) the silence of others says nothing,
-and is not counted.
+While this server is deaf itself (the bus is not healthy, the process was frozen, or its own signs of life do not come
+back) the silence of others says nothing, and is not counted.
+
+A life of a server begins once (C{serverUp}) and ends once (C{serverDown}). One that others have taken for lost and that
+goes on (it was frozen, or cut off) begins another one: it notices by itself, or is told by who hears it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from msgspec.structs import asdict
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from twisted_crossws.cluster.claim import NameClaim
-from twisted_crossws.cluster.identity import Identity
+from twisted_crossws.cluster.identity import Identity, infoOf
 from twisted_crossws.cluster.outbox import Outbox
 from twisted_crossws.cluster.rollcall import RollCall
 from twisted_crossws.cluster.tails import Tails
@@ -29,10 +30,11 @@ from twisted_crossws.config import NodeConfig
 from twisted_crossws.interfaces import HealthChange
 from twisted_crossws.state.awaited import Awaited
 from twisted_crossws.state.counters import Counters
+from twisted_crossws.state.hearing import Hearing
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.members import Members, ServerInfo
 from twisted_crossws.state.peerclocks import PeerClocks
-from twisted_crossws.wire.packets import Presence
+from twisted_crossws.wire.packets import Kind, Presence
 from twisted_crossws.wire.topics import serverChannel
 
 _log = Logger()
@@ -89,7 +91,8 @@ class Membership:
         self._members = Members(options.lost_after * DEPARTED_FOR)
         self._peerClocks = PeerClocks()
         self._awaited = Awaited()
-        self._claim = NameClaim(identity.describe(), self._say, clock, counters, lifecycle)
+        self._hearing = Hearing(options.announce_interval, options.lost_after)
+        self._claim = NameClaim(identity, self._say, clock, counters, lifecycle)
         self._rollCall = RollCall(clock)
         tails.announce = self.announce
         self._onDown: OnDown = lambda name, reason: None
@@ -119,6 +122,7 @@ class Membership:
     def enter(self) -> None:
         """Begin to become a member."""
         self.isEntering = not self._outbox.refusesNames
+        self._me.begin()
 
     def claim(self) -> Deferred[None]:
         """
@@ -137,6 +141,7 @@ class Membership:
         """
         self.isJoined = True
         self._lastLook = self._clock.seconds()
+        self._hearing.begin(self._lastLook)
         announcing, looking = self._loops
         announcing.start(self._announceInterval, now=False)
         looking.start(LOOK_INTERVAL, now=False)
@@ -154,6 +159,13 @@ class Membership:
         self.isEntering = False
         self._onEntered()
 
+    def drain(self) -> None:
+        """Tell the others that this server stops soon, and is to get nothing new."""
+        if not self._me.isDraining:
+            self._me.isDraining = True
+            if self.isJoined:
+                self._say("here")
+
     def leave(self) -> None:
         """Say goodbye, and hear nothing more."""
         self.isEntering = False
@@ -169,6 +181,8 @@ class Membership:
 
     def announce(self) -> None:
         """Give a sign of life, if this server is a member."""
+        if self._outbox.isAlone:
+            self._hearing.needsNoVoice(self._clock.seconds())
         if self.isJoined:
             self._say("here")
 
@@ -176,14 +190,19 @@ class Membership:
         """How many servers have announced themselves, this one included."""
         return len(self._members) + 1
 
-    def names(self) -> frozenset[str]:
-        """All servers that are known to be alive, this one included."""
+    def everyone(self) -> frozenset[str]:
+        """All servers that serve others, this one included: those that are alive, and those that drain."""
         known = self._outbox.serverNames() if self._outbox.refusesNames else None
         return self._members.names() | {self._me.name} if known is None else known
 
+    def names(self) -> frozenset[str]:
+        """All servers that are known to be alive and do not drain, this one included."""
+        draining = {info.name for info in self._members if info.state == "draining"}
+        return self.everyone() - draining - ({self._me.name} if self._me.isDraining else set())
+
     def info(self, name: str) -> ServerInfo | None:
-        """What a living server says of itself; C{None} for one that is not known to be alive."""
-        return self._me.describe() if name == self._me.name else self._members.get(name)
+        """What a server says of itself, or said last; C{None} for one that is not known."""
+        return self._me.describe() if name == self._me.name else self._members.info(name)
 
     @property
     def ownChannel(self) -> str:
@@ -211,9 +230,8 @@ class Membership:
 
     def isLost(self, name: str) -> None:
         """The bus says that this server is gone. If it is not, its next sign of life brings it back."""
-        info = self._members.get(name)
+        info = self._members.lost(name, self._clock.seconds())
         if info is not None:
-            self._members.left(name, info.incarnation, self._clock.seconds())
             self._counters["servers_lost"] += 1
             self._down(info, "lost")
 
@@ -227,8 +245,11 @@ class Membership:
     def healthChanged(self, change: HealthChange) -> None:
         """If this server hears again, it asks what it has missed."""
         if change.healthy and change.role == "subscriber" and self.isJoined:
-            self._members.excuse(self._clock.seconds())
-            self._say("hello")
+            now = self._clock.seconds()
+            self._members.excuse(now)
+            self._hearing.resume(now)
+            if not self._wasAway(change.gap or 0.0):
+                self._say("hello")
 
     def received(self, said: Presence) -> None:
         """A server has said something, perhaps this one itself."""
@@ -237,7 +258,8 @@ class Membership:
             self._rollCall.heard(said.incarnation, said.kind == "bye")
 
     def _heard(self, said: Presence) -> None:
-        if said.incarnation == self._me.incarnation:
+        if self._me.isOwn(said.incarnation):
+            self._cameBack(self._hearing.heardItself(self._clock.seconds()))
             return
         if said.senderServer == self._me.name:
             self._claim.heard(said)
@@ -247,14 +269,21 @@ class Membership:
                 self._down(gone, "left")
         elif said.kind in ("hello", "here"):
             self._isAlive(said)
+            if said.to == self._me.incarnation:
+                # It had taken this server for lost.
+                self._hearing.isTold(self._clock.seconds())
+                self._cameBack(said.silence)
 
     def _isAlive(self, said: Presence) -> None:
-        info = _infoOf(said)
-        former, isNew = self._members.heard(info, self._clock.seconds())
-        if former is not None:
-            self._down(former, "restarted")
+        info = infoOf(said)
+        former = self._members.get(info.name)
+        news = self._members.heard(info, self._clock.seconds())
+        if news.gone is not None:
+            self._down(news.gone, "restarted")
+        if news.lostFor is not None:
+            self._say("here", info.incarnation, news.lostFor)
         behind = 0.0 if said.now is None else self._peerClocks.heard(info.name, said.now, self._clock.seconds())
-        if isNew:
+        if news.isUp:
             _log.info("{me}: {name} is here, at {at}", me=self._me.name, name=info.name, at=info.address)
             if abs(behind) >= CLOCKS_DIFFER:
                 _log.warn(
@@ -266,7 +295,10 @@ class Membership:
                     way="behind" if behind > 0 else "ahead of",
                 )
             self._lifecycle.fire("serverUp", info.name)
-            self._awaited.changed(self._all())
+        if info.state == "draining" and (news.isUp or former is None or former.state != "draining"):
+            _log.info("{me}: {name} drains, and is to stop", me=self._me.name, name=info.name)
+            self._lifecycle.fire("serverDraining", info.name)
+        self._awaited.changed(self._all())
         if said.kind == "hello" and self.isJoined:
             self.announce()
         elif said.kind == "hello" and self.isEntering:
@@ -279,6 +311,24 @@ class Membership:
         self._onDown(info.name, reason)
         self._lifecycle.fire("serverDown", info.name, reason)
 
+    def _wasAway(self, seconds: float) -> bool:
+        """This server has stood still, or was cut off, for so long."""
+        away = self._hearing.away(seconds, self._clock.seconds())
+        self._cameBack(away)
+        return away > 0
+
+    def _cameBack(self, away: float) -> None:
+        if not away:
+            return
+        _log.warn(
+            "{me} was away for {seconds:.1f} seconds: it stood still, or was cut off. Others may have missed it.",
+            me=self._me.name,
+            seconds=away,
+        )
+        self._me.renew()
+        self._say("hello")
+        self._lifecycle.fire("wasAway", away)
+
     def _look(self) -> None:
         now = self._clock.seconds()
         since = now - self._lastLook
@@ -287,42 +337,35 @@ class Membership:
         if not self._wasLate and not wasFrozen and since >= 2 * LOOK_INTERVAL:
             # What others have said meanwhile is still to be read. The next look counts, however late it comes.
             self._wasLate = True
+            self._hearing.resume(now)
             return
         self._wasLate = False
-        if wasFrozen or not self._outbox.isHealthy:
-            self._members.excuse(now)
         if wasFrozen:
+            self._hearing.resume(now)
+            self._members.excuse(now)
             # The others have taken this one for lost. They hear that it is not, and say what they are.
-            self._say("hello")
+            if not self._wasAway(since):
+                self._say("hello")
+        elif self._hearing.isDeaf(now) or not self._outbox.isHealthy:
+            self._members.excuse(now)
         for info in self._members.silent(now, self._lostAfter):
             self._counters["servers_lost"] += 1
             self._down(info, "lost")
 
-    def _say(self, kind: Any, to: str = "") -> None:
+    def _say(self, kind: Kind, to: str = "", silence: float = 0.0) -> None:
         if not self._outbox.isAlone:
-            self._outbox.publish(self._channel, self._presence(kind, to))
+            self._outbox.publish(self._channel, self._presence(kind, to, silence))
 
-    def _presence(self, kind: Any, to: str = "") -> Presence:
-        me = self._me.describe()
-        presence = Presence(
-            kind,
-            me.name,
-            me.incarnation,
-            me.since,
-            me.role,
-            me.tags,
-            me.address,
-            me.version,
-            me.clients,
-            to,
-            self._clock.seconds(),
-        )
+    def _presence(self, kind: Kind, to: str = "", silence: float = 0.0) -> Presence:
+        presence = self._me.presence(kind, to, self._clock.seconds(), silence)
         self._tails.addTo(presence)
         return presence
 
     def _all(self) -> list[ServerInfo]:
         """Nobody is there before this server hears everything: whoever was asked could not answer it."""
-        return [self._me.describe(), *self._members] if self.isJoined else []
+        if not self.isJoined:
+            return []
+        return [info for info in (self._me.describe(), *self._members) if info.state == "running"]
 
     def _looping(self, function: Callable[[], None]) -> LoopingCall:
         def run() -> None:
@@ -337,10 +380,3 @@ class Membership:
 
 
 _WORDS = {"left": "said goodbye", "lost": "is not heard any more", "restarted": "was started again"}
-
-
-def _infoOf(said: Presence) -> ServerInfo:
-    about = asdict(said)
-    for key in ("kind", "to", "now", "number", "tails", "gap"):
-        del about[key]
-    return ServerInfo(about.pop("senderServer"), **about)

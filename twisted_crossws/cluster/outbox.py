@@ -14,7 +14,7 @@ from twisted_crossws.errors import OverLimit
 from twisted_crossws.interfaces import IBusLink
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.numbers import SentNumbers
-from twisted_crossws.wire.packets import MAX_PACKET_SIZE, Packet, PacketCodec
+from twisted_crossws.wire.packets import MAX_PACKET_SIZE, Packet, PacketCodec, Presence
 
 
 class Outbox:
@@ -128,7 +128,8 @@ class Outbox:
 
     def _encoded(self, channel: str, packet: Packet) -> bytes:
         packet.number = number = (self._fresh.get(channel) or self.numbers.wake(channel)) + 1
-        packet.incarnation = self._incarnation
+        if packet.__class__ is not Presence:  # That says itself which life of this process it is of.
+            packet.incarnation = self._incarnation
         encoded = self._limited(packet)
         self._fresh[channel] = number
         return encoded

@@ -71,15 +71,21 @@ class Servers(Listeners):
         membership.onEntered(self._entered)
 
     def names(self) -> frozenset[str]:
-        """All servers that are known to be alive, this one included. Node.js peers announce nothing, and are not."""
+        """
+        All servers that are known to be alive and do not drain, this one included. Node.js peers announce nothing, and
+        are not.
+        """
         return self._membership.names()
 
     def alive(self, name: str) -> bool:
-        """Whether that server is known to be alive."""
+        """Whether that server is known to be alive: it is neither gone, nor drains."""
         return name in self._membership.names()
 
     def info(self, name: str) -> ServerInfo | None:
-        """What that server says of itself; C{None} if it is not known to be alive."""
+        """
+        What that server says of itself, or said last before it was gone, with its C{state}; C{None} if it is not known,
+        or has been gone for long.
+        """
         return self._membership.info(name)
 
     def whenServers(
@@ -262,7 +268,7 @@ class Servers(Listeners):
 
     def _asked(self, targets: list[str], exceptSelf: bool) -> list[str]:
         own = self._outbox.serverName
-        return [name for name in targets or sorted(self.names()) if not (exceptSelf and name == own)]
+        return [name for name in targets or sorted(self._membership.everyone()) if not (exceptSelf and name == own)]
 
     def _entered(self) -> None:
         held, self._held = self._held, []

@@ -31,7 +31,9 @@ NODE_EVENTS = {
     "listening": "port",
     "serverError": "failure",
     "serverUp": "name",
+    "serverDraining": "name",
     "serverDown": "name, reason",
+    "wasAway": "seconds",
     "draining": "",
     "serverClose": "",
 }

@@ -5,7 +5,11 @@ Which other servers are alive, as far as this one has heard.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+#: Stands in an incarnation before the number of times that the server has come back as the same process.
+RETURNED = "+"
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class ServerInfo:
     @ivar address: where it runs: host and process id.
     @ivar version: of this package, there.
     @ivar clients: how many it served when it said so.
+    @ivar state: C{"running"}; C{"draining"}: it sends its clients away, and stops; C{"gone"}: it was there, and is not
+        any more.
     """
 
     name: str
@@ -31,11 +37,45 @@ class ServerInfo:
     address: str = ""
     version: str = ""
     clients: int = 0
+    state: Literal["running", "draining", "gone"] = "running"
+
+
+class News(NamedTuple):
+    """
+    What a sign of life has changed.
+
+    @ivar gone: whose place the server has taken: another life of it.
+    @ivar isUp: a life has begun.
+    @ivar lostFor: if this very life had been taken for lost, the seconds for which nothing was heard of it; otherwise
+        C{None}.
+    """
+
+    gone: ServerInfo | None = None
+    isUp: bool = False
+    lostFor: float | None = None
+
+
+class _Departed(NamedTuple):
+    """
+    A server that is gone.
+
+    @ivar at: since when.
+    @ivar heardAt: when it was heard for the last time.
+    @ivar hasLeft: it said goodbye.
+    """
+
+    info: ServerInfo
+    at: float
+    heardAt: float
+    hasLeft: bool
 
 
 class Members:
     """
     The table of other servers. It is told what was heard, and when.
+
+    A life begins once, and ends once. A server that was taken for lost and is heard again is alive, but is not up again
+    in the same life: it is to be told, and begins another one.
     """
 
     def __init__(self, departedFor: float) -> None:
@@ -45,7 +85,9 @@ class Members:
         self._departedFor = departedFor
         self._alive: dict[str, ServerInfo] = {}
         self._heardAt: dict[str, float] = {}
-        self._departed: dict[str, float] = {}
+        self._departed: dict[str, _Departed] = {}
+        # Heard again, though their lives have ended: for how long they were not heard.
+        self._lostFor: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._alive)
@@ -54,32 +96,35 @@ class Members:
         return iter(list(self._alive.values()))
 
     def names(self) -> frozenset[str]:
-        """Of those that are alive."""
+        """Of those that are alive, draining or not."""
         return frozenset(self._alive)
 
     def get(self, name: str) -> ServerInfo | None:
         """What a living server says of itself."""
         return self._alive.get(name)
 
+    def info(self, name: str) -> ServerInfo | None:
+        """As L{get}; of one that is gone, what it said last."""
+        departed = self._departed.get(name)
+        return replace(departed.info, state="gone") if departed is not None else self._alive.get(name)
+
     def isDeparted(self, name: str) -> bool:
         """Whether a server of this name had announced itself, and is gone."""
         return name in self._departed
 
-    def heard(self, info: ServerInfo, now: float) -> tuple[ServerInfo | None, bool]:
+    def heard(self, info: ServerInfo, now: float) -> News:
         """
-        A sign of life.
-
-        @return: who of that name is gone for it, if another life of it was known; and whether the server is new. An old
-            life that is heard of late changes nothing.
+        A sign of life. What an earlier life has said, and is heard of late, changes nothing.
         """
-        known = self._alive.get(info.name)
-        if known is not None and known.incarnation == info.incarnation:
-            self._keep(info, now)
-            return None, False
-        if known is not None and (known.since, known.incarnation) > (info.since, info.incarnation):
-            return None, False
+        known, departed = self._alive.get(info.name), self._departed.get(info.name)
+        if departed is not None and departed.info.incarnation == info.incarnation:
+            if departed.hasLeft:
+                return News()
+            self._lostFor[info.name] = now - departed.heardAt
+        elif known is not None and known.incarnation != info.incarnation:
+            return self._nextLife(known, info, now)
         self._keep(info, now)
-        return known, True
+        return News(isUp=known is None and info.name not in self._lostFor, lostFor=self._lostFor.get(info.name))
 
     def left(self, name: str, incarnation: str, now: float) -> ServerInfo | None:
         """
@@ -88,10 +133,20 @@ class Members:
         @return: who is gone, if that life of it was known.
         """
         known = self._alive.get(name)
-        if known is None or known.incarnation != incarnation:
-            return None
-        self._remove(name, now)
-        return known
+        if known is not None and processOf(known.incarnation) == processOf(incarnation):
+            return self._remove(name, now, hasLeft=True)
+        departed = self._departed.get(name)
+        if departed is not None and departed.info.incarnation == incarnation:
+            self._departed[name] = departed._replace(hasLeft=True)
+        return None
+
+    def lost(self, name: str, now: float) -> ServerInfo | None:
+        """
+        Somebody says that this one is gone, and it has not said so itself.
+
+        @return: who is gone, if it was known.
+        """
+        return self._remove(name, now) if name in self._alive else None
 
     def silent(self, now: float, seconds: float) -> list[ServerInfo]:
         """
@@ -99,23 +154,42 @@ class Members:
 
         @return: them.
         """
-        gone = [info for info in self if now - self._heardAt[info.name] >= seconds]
-        for info in gone:
-            self._remove(info.name, now)
-        for name in [name for name, at in self._departed.items() if now - at >= self._departedFor]:
+        found = [self._remove(info.name, now) for info in self if now - self._heardAt[info.name] >= seconds]
+        for name in [name for name, each in self._departed.items() if now - each.at >= self._departedFor]:
             del self._departed[name]
-        return gone
+        return [info for info in found if info is not None]
 
     def excuse(self, now: float) -> None:
         """It is not their fault that nothing was heard: count their silence from now on."""
         self._heardAt = dict.fromkeys(self._heardAt, now)
+
+    def _nextLife(self, known: ServerInfo, info: ServerInfo, now: float) -> News:
+        if (known.since, known.incarnation) > (info.since, info.incarnation):
+            return News()
+        wasLost = self._lostFor.pop(info.name, None) is not None
+        self._keep(info, now)
+        if wasLost:
+            return News(isUp=True)  # That it was gone has been said.
+        if processOf(known.incarnation) == processOf(info.incarnation):
+            return News()  # Others had missed it, and here it was there all the time.
+        return News(known, isUp=True)
 
     def _keep(self, info: ServerInfo, now: float) -> None:
         self._alive[info.name] = info
         self._heardAt[info.name] = now
         self._departed.pop(info.name, None)
 
-    def _remove(self, name: str, now: float) -> None:
-        del self._alive[name]
-        del self._heardAt[name]
-        self._departed[name] = now
+    def _remove(self, name: str, now: float, hasLeft: bool = False) -> ServerInfo | None:
+        """
+        @return: who is gone, unless that has been said before.
+        """
+        info = self._alive.pop(name)
+        self._departed[name] = _Departed(info, now, self._heardAt.pop(name), hasLeft)
+        return info if self._lostFor.pop(name, None) is None else None
+
+
+def processOf(incarnation: str) -> str:
+    """
+    @return: what all lives of one process have in common.
+    """
+    return incarnation.partition(RETURNED)[0]

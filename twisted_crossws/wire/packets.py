@@ -129,21 +129,26 @@ class Bridge(msgspec.Struct):
     number: Any = msgspec.UNSET
 
 
+Kind = Literal["claim", "taken", "hello", "here", "bye"]
+
+
 class Presence(msgspec.Struct, omit_defaults=True):
     """
     What a server says of itself to others of its kind. Node.js peers neither send nor hear it.
 
     @ivar kind: C{claim}: it wants to come in, under a name that it takes for free; C{taken}: the sender has the name
         that the incarnation C{to} claims; C{hello}: a sign of life, and others are asked for theirs; C{here}: a sign
-        of life; C{bye}: it leaves.
+        of life, which with an incarnation in C{to} says that the sender had taken that one for lost; C{bye}: it leaves.
     @ivar incarnation: what tells this life of the server from earlier ones of the same name.
     @ivar since: Unix time in seconds at which this life began.
     @ivar tails: the last numbers of channels on which this server has become quiet.
     @ivar gap: in a C{hello}, the seconds in which this server may have missed something.
     @ivar now: seconds of the sender's clock, by which its C{deadline}s are meant; none from servers before 0.2.
+    @ivar state: C{draining}, if it sends its clients away.
+    @ivar silence: seconds for which the sender had not heard the incarnation C{to}.
     """
 
-    kind: Literal["claim", "taken", "hello", "here", "bye"]
+    kind: Kind
     senderServer: str
     incarnation: str
     since: float
@@ -157,6 +162,8 @@ class Presence(msgspec.Struct, omit_defaults=True):
     number: Any = msgspec.UNSET
     tails: dict[str, int] = {}
     gap: float = 0.0
+    state: str = ""
+    silence: float = 0.0
 
 
 Packet = ForSockets | ForAll | ForRoom | Bridge | Presence

@@ -84,6 +84,8 @@ class Entrance:
         """Nobody comes in any more, and who is at the door is sent away."""
         self.admission.isClosed = True
         self._door.sendAway()
+        # Whoever comes now need not wait to hear that.
+        self._door.open()
 
 
 class Asked:
