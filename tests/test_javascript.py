@@ -279,6 +279,44 @@ class TestServers:
         assert len(logged) == 2
         logged.clear()
 
+    @pytest.mark.parametrize(
+        ("payload", "back"),
+        [(deep(1000), deep(1000)), ("100000000000000000000", "1e20"), ('"\\ud800"', '"\ufffd"'), ("1e-7", "1e-7")],
+        ids=range(4),
+    )
+    def test_handedOn(self, cluster: MemoryCluster, payload: str, back: str) -> None:
+        """What a client sends reaches the server that is to answer it, and what that says comes back to the client."""
+        cluster["serverB"].servers.on("echo", lambda message: message.payload)
+        cluster["serverA"].clients.on("echo", lambda socket, payload: Relay("serverB", "echo", payload))
+        for socketId in (None, "u1"):
+            cluster["serverA"].authenticate = lambda request, socketId=socketId: socketId
+            peer = cluster.peer("serverA")
+            peer.sendText('{"event":"echo","payload":' + payload + ',"callbackId":"7"}')
+            cluster.advance()
+            assert peer.takeTexts() == ['{"payload":' + back + ',"callbackId":"7"}']
+
+    @pytest.mark.parametrize(
+        ("payload", "says"),
+        [
+            ("100000000000000000000", "1e+20"),
+            ('"\\ud800"', "'\\ufffd'"),
+            (deep(1001), "too_deep: It is nested deeper than 1000 levels."),
+            ("1e400", "too_large: It holds a number beyond what a double can hold."),
+        ],
+        ids=range(4),
+    )
+    def test_asked(self, cluster: MemoryCluster, payload: str, says: str) -> None:
+        """What a client answers reaches the server that has asked, and so does that it was beyond a limit."""
+        cluster["serverB"].authenticate = lambda request: "u1"
+        peer = cluster.peer("serverB", params={"crossws": 2})
+        peer.takeTexts()
+        got = results(cluster["serverA"].clients.request("u1", "where"))
+        cluster.advance()
+        ackId = json.loads(peer.takeTexts()[0])["ackId"]
+        peer.sendText('{"ackId":"' + ackId + '","payload":' + payload + "}")
+        cluster.advance()
+        assert [str(each) if isinstance(each, RemoteError) else ascii(each) for each in got] == [says]
+
 
 class TestJSONBus:
     """What servers in JavaScript publish as JSON."""
