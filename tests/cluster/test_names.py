@@ -77,6 +77,18 @@ class TestWrongNames:
                     call()
         assert came(cluster, *peers) == [[], []]
 
+    def test_servers(self, cluster: MemoryCluster, peers: list[FakePeer], wrong: Any) -> None:
+        """The name of a server: alone, among others, and where a question is handed on to it."""
+        servers = cluster["serverA"].servers
+        before = cluster["serverB"].counters["bus_packets_received"]
+        for to in ([wrong], ["serverB", wrong]):
+            for call in (servers.emit, servers.call):
+                with pytest.raises(TypeError, match="name must be a non-empty string"):
+                    call("e", to=to)
+        with pytest.raises(TypeError):
+            servers.callOne("e", to=wrong)
+        assert cluster["serverB"].counters["bus_packets_received"] == before
+
     def test_events(self, cluster: MemoryCluster, peers: list[FakePeer], wrong: Any) -> None:
         """An event's name."""
         clients = cluster["serverA"].clients

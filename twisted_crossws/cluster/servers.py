@@ -131,7 +131,7 @@ class Servers(Listeners):
         @param timeout: seconds.
         @param exceptSelf: this node is not asked.
         @return: the id of the request, for L{cancel}, if replies are wanted.
-        @raise TypeError: the event is not a non-empty string, or the bus has no form for the payload.
+        @raise TypeError: the event or a name is not a non-empty string, or the bus has no form for the payload.
         """
         if onReply is not None:
             return self._ask(event, payload, to, onReply, expected, timeout, exceptSelf).requestId
@@ -373,4 +373,8 @@ class Servers(Listeners):
 
 def _targets(event: str, to: str | Iterable[str]) -> list[str]:
     checkEvent(event)
-    return [to] if isinstance(to, str) else list(dict.fromkeys(to))
+    names = [to] if isinstance(to, str) else list(dict.fromkeys(to))
+    for name in names:
+        if not (isinstance(name, str) and name):
+            raise TypeError(f"A server's name must be a non-empty string, not {name!r}.")
+    return names
