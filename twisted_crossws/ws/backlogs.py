@@ -6,8 +6,8 @@ taken nothing for C{slow_timeout} seconds; above C{max_queued_hard} it is closed
 offered what waits. In both cases what waited before the close frame stays in order, and is sent as long as the client
 takes it.
 
-Only the watched ones are looked at, by one timer for all. Counted are the looks at which nothing was taken, and not
-seconds: after a pause of the whole process nobody is closed for time in which this process sent nothing.
+Only the watched ones are looked at, by one timer for all. Before one is closed its socket is offered what waits: after
+a pause of the whole process, who has read meanwhile takes something then, and is not closed for what this process did.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class Backlogged(Protocol):
 class _Watched:
     """
     @ivar progress: what the transport said at the last look.
-    @ivar idle: at how many looks, one after the other, it said the same.
+    @ivar since: when it said so first.
     """
 
     progress: object
-    idle: int = 0
+    since: float
 
 
 class Backlogs:
@@ -66,7 +66,7 @@ class Backlogs:
     def __init__(self, clock: IReactorTime, options: WebSocketConfig, counters: Counters) -> None:
         self._soft = options.max_queued_bytes
         self._hard = max(options.max_queued_hard, options.max_queued_bytes)
-        self._interval = options.slow_timeout / LOOKS
+        self._timeout = options.slow_timeout
         self._counters = counters
         self._clock = clock
         self._watched: dict[Backlogged, _Watched] = {}
@@ -107,10 +107,10 @@ class Backlogs:
 
     def _watch(self, client: Backlogged) -> None:
         if client not in self._watched:
-            self._watched[client] = _Watched(progress(client.transport))
+            self._watched[client] = _Watched(progress(client.transport), self._clock.seconds())
             client.bound = self._hard
             if not self._loop.running:
-                self._loop.start(self._interval, now=False)
+                self._loop.start(self._timeout / LOOKS, now=False)
 
     def _checkFilled(self, client: Backlogged) -> None:
         if client in self._watched:
@@ -122,10 +122,11 @@ class Backlogs:
             if client.queued <= self._soft or not client.isOpen():
                 self.forget(client)
                 continue
-            now = progress(client.transport)
-            watched.idle = watched.idle + 1 if now == watched.progress else 0
-            watched.progress = now
-            if watched.idle > LOOKS:
+            before, watched.progress = watched.progress, progress(client.transport)
+            now = self._clock.seconds()
+            if watched.progress != before:
+                watched.since = now
+            elif now - watched.since >= self._timeout and not offer(client.transport):
                 self._close(client)
 
     def _measure(self, client: Backlogged, size: int) -> None:

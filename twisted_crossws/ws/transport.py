@@ -63,16 +63,20 @@ def progress(transport: Any) -> object:
     return len(lowest.dataBuffer) - lowest.offset, _unacknowledged(lowest)
 
 
-def offer(transport: Any) -> None:
+def offer(transport: Any) -> bool:
     """
     Let the socket under a transport take what it can of what waits, as the reactor does when it is its turn. What goes
     wrong with that is left to the reactor, to which it happens again.
+
+    @return: whether it took anything.
     """
     lowest = _lowest(transport)
-    if isinstance(lowest, FileDescriptor):
-        before: object = None
-        while before != (before := unsentBytes(lowest)) and before and lowest.connected:
-            lowest.doWrite()
+    if not isinstance(lowest, FileDescriptor):
+        return False
+    first, before = unsentBytes(lowest), None
+    while before != (before := unsentBytes(lowest)) and before and lowest.connected:
+        lowest.doWrite()
+    return before != first
 
 
 def peerName(peer: object) -> str:
