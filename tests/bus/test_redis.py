@@ -22,7 +22,7 @@ from twisted_crossws import Node, redisBus
 from twisted_crossws.bus import publisher
 from twisted_crossws.bus.line import delay
 from twisted_crossws.bus.selection import pinned
-from twisted_crossws.errors import BusUnavailable
+from twisted_crossws.errors import BusUnavailable, NotConnected
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.testing import FakePeer, FakeTransport
 from twisted_crossws.wire.frames import Event, Reply
@@ -1556,10 +1556,10 @@ class TestNode:
             site.only.kill()
         site.only.isFrozen = fault == "freeze"
         FakePeer(node, clock, socketId="sam")
-        # Nobody waits for this.
-        node.rooms.join("room", "1", "sam")
+        # A client that still waits at the door is in no room.
+        node.rooms.join("room", "1", "sam").addErrback(lambda failure: failure.trap(NotConnected))
         node.rooms.leave("room", "1", "sam")
-        node.rooms.join("other", "1", "sam")
+        node.rooms.join("other", "1", "sam").addErrback(lambda failure: failure.trap(NotConnected))
         site.advance(0.75)
         stopped = result(node.stopService())
         site.advance(3.0)
@@ -1568,10 +1568,11 @@ class TestNode:
         assert clock.getDelayedCalls() == []
 
     def test_withoutRedis(self, clock: Clock) -> None:
-        """Without a Redis it serves its own clients."""
+        """Without a Redis it serves its own clients, once it has waited for one."""
         site = Site(clock)
         site.only.isDown = True
         node = self.node(site)
+        site.advance(node.config.node.join_timeout)
         peer = FakePeer(node, clock)
         node.clients.on("echo", lambda socket, payload: payload)
         peer.sendEvent("echo", 1, callbackId="1")
