@@ -41,6 +41,20 @@ class Receiver:
         self.gone.append(serverName)
 
 
+class Told:
+    """Remembers what became of packets."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self.faults: list[Exception] = []
+
+    def callback(self, count: int) -> None:
+        self.counts.append(count)
+
+    def errback(self, fault: Exception) -> None:
+        self.faults.append(fault)
+
+
 class BusPromises:
     """The suite. C{flush} lets everything arrive that is on its way."""
 
@@ -129,6 +143,16 @@ class BusPromises:
         self.link("c")
         assert self.confirmed(sender.publishCounted("x", b"1")) == 2
         assert self.confirmed(sender.publishCounted("nobody", b"1")) == 0
+
+    def test_told(self) -> None:
+        """C{publishTold} tells the same to an object that is no Deferred."""
+        sender, _ = self.link("a", "x")
+        self.link("b", "x")
+        told = Told()
+        sender.publishTold("x", b"1", told)
+        sender.publishTold("nobody", b"1", told)
+        self.flush()
+        assert told.counts == [2, 0]
 
     def test_anyBytes(self) -> None:
         """A packet comes as the bytes that it was."""

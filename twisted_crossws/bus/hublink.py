@@ -19,7 +19,7 @@ from twisted_crossws.bus.hubseat import Seat
 from twisted_crossws.bus.hubsent import HubSent
 from twisted_crossws.bus.waiting import Entry, WaitingQueue
 from twisted_crossws.errors import BusUnavailable
-from twisted_crossws.interfaces import HealthChange, IBusLink, IBusReceiver, Role
+from twisted_crossws.interfaces import HealthChange, IBusLink, IBusReceiver, Role, Told
 from twisted_crossws.wire import hubframes
 from twisted_crossws.wire.hubframes import KIND, MESSAGE, BadFrame, frame, readMessage, readPacket
 from twisted_crossws.wire.packets import MAX_PACKET_SIZE
@@ -155,6 +155,9 @@ class HubLink:
         count: Deferred[int] = Deferred()
         self._put((channel, packet, count))
         return count
+
+    def publishTold(self, channel: str, packet: bytes, told: Told) -> None:
+        self._put((channel, packet, told))
 
     def hasOtherSubscribers(self, channel: str, known: list[str]) -> Deferred[bool]:
         return fail(BusUnavailable("A hub knows the names of its servers, and does not count subscribers."))

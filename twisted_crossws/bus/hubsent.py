@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted_crossws.bus.hubline import HubLine
 from twisted_crossws.bus.waiting import Entry
 from twisted_crossws.errors import BusUnavailable
+from twisted_crossws.interfaces import Told
 from twisted_crossws.wire.hubframes import BadFrame, message
 
 #: Bytes of packets that wait while the hub does not read. As with a Redis: much more than any pause of one that is
@@ -34,7 +35,7 @@ class HubSent:
         self._unsentBytes = 0
         self._owed = 0
         self._number = 0
-        self._counting: dict[int, Deferred[int]] = {}
+        self._counting: dict[int, Told] = {}
         self._flushing: IDelayedCall | None = None
         self._isHeld = False
         self._draining: list[Deferred[None]] = []
@@ -141,7 +142,7 @@ class HubSent:
             )
         )
 
-    def _question(self, channel: str, packet: bytes, mark: Deferred[int]) -> bytes:
+    def _question(self, channel: str, packet: bytes, mark: Told) -> bytes:
         self._number = self._number % _LAST_NUMBER + 1
         self._counting[self._number] = mark
         return message(channel, packet, 0, self._number)

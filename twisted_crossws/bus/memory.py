@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_crossws.errors import BusUnavailable
-from twisted_crossws.interfaces import IBus, IBusLink, IBusReceiver, Role
+from twisted_crossws.interfaces import IBus, IBusLink, IBusReceiver, Role, Told
 
 _log = Logger()
 
@@ -131,6 +131,9 @@ class MemoryLink:
 
     def publishCounted(self, channel: str, packet: bytes) -> Deferred[int]:
         return succeed(self._bus.carry(channel, packet))
+
+    def publishTold(self, channel: str, packet: bytes, told: Told) -> None:
+        self.publishCounted(channel, packet).addCallbacks(told.callback, lambda failure: told.errback(failure.value))
 
     def hasOtherSubscribers(self, channel: str, known: list[str]) -> Deferred[bool]:
         return fail(BusUnavailable("A memory bus knows the names of its servers, and does not count subscribers."))

@@ -22,7 +22,7 @@ from twisted_crossws.bus.selection import Choose
 from twisted_crossws.bus.standing import Stand
 from twisted_crossws.bus.waiting import Entry, WaitingQueue
 from twisted_crossws.errors import BusUnavailable
-from twisted_crossws.interfaces import HealthChange, IBusLink, IBusReceiver, Role
+from twisted_crossws.interfaces import HealthChange, IBusLink, IBusReceiver, Role, Told
 from twisted_crossws.wire.redisurl import RedisUrl
 
 _log = Logger()
@@ -163,6 +163,9 @@ class RedisLink:
         count: Deferred[int] = Deferred()
         self._put((channel, packet, count))
         return count
+
+    def publishTold(self, channel: str, packet: bytes, told: Told) -> None:
+        self._put((channel, packet, told))
 
     def hasOtherSubscribers(self, channel: str, known: list[str]) -> Deferred[bool]:
         if not self._usable:

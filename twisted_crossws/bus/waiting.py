@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from twisted.internet.defer import Deferred
+from twisted_crossws.interfaces import Told
 
-#: Who is to be told what became of a packet: how many subscribers there must be, or a Deferred of how many there were.
-Mark = int | Deferred[int]
+#: Who is told what became of a packet: how many subscribers there must be, or somebody who is told how many there were.
+Mark = int | Told
 
 
 #: A packet to be published: its channel, itself, and who is to be told. One is made for each, so it is a plain tuple.

@@ -17,6 +17,34 @@ from twisted_crossws.state.numbers import SentNumbers
 from twisted_crossws.wire.packets import MAX_PACKET_SIZE, Packet, PacketCodec, Presence
 
 
+class _Question:
+    """What is to be done when it is known who has heard a question."""
+
+    __slots__ = ("_about", "_counters", "_expected", "_heard", "_lost")
+
+    def __init__(
+        self,
+        counters: Counters,
+        expected: int,
+        heard: Callable[[int, str], Any],
+        lost: Callable[[Failure, str], Any],
+        about: str,
+    ) -> None:
+        self._counters = counters
+        self._expected = expected
+        self._heard = heard
+        self._lost = lost
+        self._about = about
+
+    def callback(self, count: int) -> None:
+        if count < self._expected:
+            self._counters["bus_unheard"] += self._expected - count
+        self._heard(count, self._about)
+
+    def errback(self, fault: Exception) -> None:
+        self._lost(Failure(fault), self._about)
+
+
 class Outbox:
     """
     Encodes packets and publishes them.
@@ -103,8 +131,7 @@ class Outbox:
         encoded = self._encoded(channel, packet)
         self._counters["bus_packets_published"] += 1
         expected = self._audience() if channel in self._forAll else 1
-        published: Deferred[int] = self._link.publishCounted(channel, encoded)
-        published.addCallbacks(self._questionHeard, lost, callbackArgs=(expected, heard, about), errbackArgs=(about,))
+        self._link.publishTold(channel, encoded, _Question(self._counters, expected, heard, lost, about))
 
     def hasOtherSubscribers(self, channel: str, known: list[str]) -> Deferred[bool]:
         """
@@ -133,11 +160,6 @@ class Outbox:
         encoded = self._limited(packet)
         self._fresh[channel] = number
         return encoded
-
-    def _questionHeard(self, count: int, expected: int, heard: Callable[[int, str], Any], about: str) -> None:
-        if count < expected:
-            self._counters["bus_unheard"] += expected - count
-        heard(count, about)
 
     def _limited(self, packet: Packet | dict[str, Any]) -> bytes:
         """What is larger than what is read is told to whoever sends it: nobody else could be."""
