@@ -25,6 +25,7 @@ from twisted_crossws.machine.control import (
     Refused,
     isAnswered,
     listen,
+    listenerAt,
     memoryOf,
 )
 from twisted_crossws.machine.controlled import Controlled, OnProgress
@@ -156,7 +157,7 @@ class TestListen:
         path = str(tmp_path / "a.sock")
         with socket.socket(socket.AF_UNIX) as old:
             old.bind(path)
-        assert os.path.exists(path) and not isAnswered(path)
+        assert os.path.exists(path) and not isAnswered(path) and listenerAt(path) is None
         listen(MemoryReactor(), path, "factory")
         assert not os.path.exists(path)
 
@@ -173,10 +174,20 @@ class TestListen:
             for each in waiting:
                 each.setblocking(False)
                 each.connect_ex(path)
-            assert isAnswered(path), "also if its queue is full"
+            assert isAnswered(path) and listenerAt(path) == 0, "also if its queue is full"
             for each in waiting:
                 each.close()
         assert os.path.exists(path)
+
+
+def test_listenerAt(tmp_path: Path) -> None:
+    """The number of the process that listens is known before it says a word, where the system tells."""
+    path = str(tmp_path / "a.sock")
+    assert listenerAt(path) is None
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(path)
+        other.listen()
+        assert listenerAt(path) == (os.getpid() if hasattr(socket, "SO_PEERCRED") else 0)
 
 
 def test_memoryOf() -> None:

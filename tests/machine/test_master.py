@@ -148,12 +148,13 @@ def test_masterIsGone(machine: Machine) -> None:
         machine.meet()
     machine.reactor.unixServers.clear()
     machine.system.children.clear()
+    machine.system.there.add(os.getpid())
     with socket.socket(socket.AF_UNIX) as alive:
         alive.bind(socketOf(machine.folder, "a"))
         alive.listen()
         machine.master = machine.newMaster()
         machine.master.startService()
-    assert machine.rows()[0] == Row(name="a", kind="web", state="stopped")
+    assert machine.rows()[0] == Row(name="a", kind="web", state="unreachable", pid=os.getpid())
     machine.reactor.advance(LOOK_INTERVAL)
     machine.meet()
     process = machine.master.servers["a"].processes["a"]

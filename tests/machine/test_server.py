@@ -55,11 +55,18 @@ class Cluster(FakeSystem):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
+        self.found: dict[str, int] = {}
         self.shares = FakeShares()
         self.server = Server("a", "web", map(self.process, NAMES), self.shares, clock)  # type: ignore[arg-type]
 
-    def start(self, *there: str, names: Iterable[str] = NAMES) -> None:
-        self.server.start(names, lambda name: name in there)
+    def start(self, *there: str, names: Iterable[str] = NAMES, pids: dict[str, int] | None = None) -> None:
+        """
+        @param there: what runs already, and nobody knows its number.
+        @param pids: the same, with numbers.
+        """
+        self.found = {**dict.fromkeys(there, 0), **(pids or {})}
+        self.there |= {pid for pid in self.found.values() if pid}
+        self.server.start(names, lambda name: self.found.get(name))
 
     def come(self, name: str, *keys: str, pid: int | None = None) -> FakeAgent:
         """A process registers."""
@@ -98,13 +105,13 @@ def test_portTaken(cluster: Cluster, logged: list[Any]) -> None:
 
 def test_openPorts(cluster: Cluster) -> None:
     """Ports can be opened before anything is started, while the master is privileged; what fails is tried again."""
-    cluster.server.openPorts(lambda name: name == "a.2")
+    cluster.server.openPorts({"a.2": 0}.get)
     assert not cluster.shares.isOpen, "a.2 has them"
     cluster.shares.fault = ListenError("port 80 is in use.")
-    cluster.server.openPorts(lambda name: False)
+    cluster.server.openPorts(lambda name: None)
     assert (cluster.shares.isOpen, cluster.states()) == (False, ["stopped"] * 3)
     cluster.shares.fault = None
-    cluster.server.openPorts(lambda name: False)
+    cluster.server.openPorts(lambda name: None)
     assert (cluster.shares.isOpen, cluster.states()) == (True, ["stopped"] * 3)
 
 
@@ -121,10 +128,60 @@ def test_found(cluster: Cluster) -> None:
 
 
 def test_notFound(cluster: Cluster) -> None:
-    """Who does not come in time is started, and the ports are opened in the ordinary way."""
+    """
+    A process that does not come, and is not there any more either, is started, and the ports are opened in the ordinary
+    way.
+    """
     cluster.start("a.1", "a.3")
     cluster.clock.advance(FIND_TIMEOUT)
+    assert (cluster.shares.isOpen, cluster.states()) == (False, ["stopped"] * 3)
+    cluster.found.clear()
+    cluster.clock.advance(FIND_TIMEOUT)
     assert (cluster.shares.isOpen, cluster.states()) == (True, ["starting"] * 3)
+
+
+def test_foundByNumber(cluster: Cluster) -> None:
+    """A process that runs already is listed with its number before it has come, as what cannot be asked yet."""
+    cluster.start(pids={"a.1": 7, "a.2": 8, "a.3": 9})
+    rows = [fired(cluster.server.row(name))[0] for name in NAMES]
+    assert [(row.pid, row.state) for row in rows] == [(7, "unreachable"), (8, "unreachable"), (9, "unreachable")]
+    cluster.come("a.1", "tcp:9000", pid=7)
+    assert cluster.states() == ["starting"] * 3 and cluster.children == {}
+
+
+def test_late(cluster: Cluster) -> None:
+    """
+    A process that runs is never started a second time, however long it takes to come to a new master; the others wait
+    for the ports that it holds.
+    """
+    cluster.start(pids={"a.1": 7, "a.2": 8})
+    cluster.clock.pump([FIND_TIMEOUT] * 10)
+    assert (cluster.shares.isOpen, cluster.children) == (False, {})
+    cluster.come("a.2", "tcp:9000", pid=8)
+    assert cluster.shares.isOpen and list(cluster.children) == ["a.3"]
+    cluster.clock.pump([FIND_TIMEOUT] * 10)
+    first = cluster.come("a.1", "tcp:9000", pid=7)
+    assert cluster.shares.offered[-1] == ("a.1", first) and list(cluster.children) == ["a.3"]
+
+
+def test_lateAndGone(cluster: Cluster) -> None:
+    """If it ends before it has come, it is started again, on ports that are free now."""
+    cluster.start(pids={"a.1": 7, "a.2": 8, "a.3": 9})
+    cluster.there.clear()
+    cluster.found.clear()
+    cluster.clock.pump([0.1] * 50)
+    assert cluster.shares.isOpen and sorted(cluster.children) == list(NAMES)
+    assert {name: len(children) for name, children in cluster.children.items()} == dict.fromkeys(NAMES, 1)
+
+
+def test_lateIsStopped(cluster: Cluster) -> None:
+    """It can be stopped before it has come."""
+    cluster.start(pids={"a.1": 7, "a.2": 8, "a.3": 9})
+    gone = fired(cluster.server.stop("a.1"))
+    assert (cluster.killed, gone) == ([(7, "TERM")], [])
+    cluster.there.remove(7)
+    cluster.clock.advance(1)
+    assert (gone, cluster.states()[0]) == ([None], "stopped")
 
 
 def test_offeredAgain(cluster: Cluster) -> None:
@@ -200,7 +257,7 @@ def test_alone(clock: Clock) -> None:
     """A server of one process has nothing to share."""
     system = FakeSystem(clock)
     server = Server("b", "", [system.process("b")], None, clock)
-    server.start(["b"], lambda name: False)
+    server.start(["b"], lambda name: None)
     server.registered("b", 100, (), FakeAgent())
     server.ready("b")
     assert server.processes["b"].state == "running"

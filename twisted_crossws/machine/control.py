@@ -17,6 +17,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -33,6 +34,9 @@ ANSWER_TIMEOUT = 1.0
 
 #: Rows in one answer: AMP carries 65,535 bytes in a value, and a row may have several hundred.
 PAGE = 50
+
+#: What C{SO_PEERCRED} gives: numbers of a process, its user, and its group.
+_PEERCRED = struct.Struct("3i")
 
 #: The control socket of the master, in the run folder.
 MASTER_SOCKET = "master.sock"
@@ -152,14 +156,26 @@ def connect(reactor: Any, path: str, protocol: Connection) -> Deferred[Any]:
 
 def isAnswered(path: str) -> bool:
     """Whether a process listens at a control socket. Whatever else is there is left over from one that is gone."""
+    return listenerAt(path) is not None
+
+
+def listenerAt(path: str) -> int | None:
+    """
+    @return: the number of the process that listens at a control socket; 0 if there is one and the system does not say
+        which; C{None} if nobody listens.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
         try:
             probe.connect(path)
         except BlockingIOError:
-            return True  # Its queue is full: it is there, and does not take what comes.
+            return 0  # Its queue is full: it is there, and does not take what comes.
         except OSError:
-            return False
-    return True
+            return None
+        if not hasattr(socket, "SO_PEERCRED"):
+            return 0
+        # unix(7): of who called listen(), as it was then.
+        pid, _, _ = _PEERCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size))
+        return int(pid)
 
 
 def listen(reactor: Any, path: str, factory: Any) -> Any:

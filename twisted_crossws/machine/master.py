@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_crossws.machine.agent import socketOf
-from twisted_crossws.machine.control import MASTER_SOCKET, Ready, Refused, Register, isAnswered
+from twisted_crossws.machine.control import MASTER_SOCKET, Ready, Refused, Register, listenerAt
 from twisted_crossws.machine.controlled import Controlled, OnProgress
 from twisted_crossws.machine.keptsocket import KeptSocket
 from twisted_crossws.machine.masterorders import MasterOrders
@@ -67,7 +67,7 @@ class Master(MultiService):
         """Open the ports of processes that are not there yet: as another user those below 1024 could not be."""
         super().privilegedStartService()
         for server in self.servers.values():
-            server.openPorts(self._isThere)
+            server.openPorts(self._find)
 
     def startService(self) -> None:
         """
@@ -99,7 +99,7 @@ class Master(MultiService):
         """Start some processes of a server, or find them if they run already."""
         for process in server.processes.values():
             process.onGivenUp = self._givenUp
-        server.start(names, self._isThere)
+        server.start(names, self._find)
 
     def stopServer(self, server: Server) -> Deferred[Any]:
         """
@@ -108,9 +108,9 @@ class Master(MultiService):
         stopped = DeferredList([server.stop(name) for name in server.processes])
         return stopped.addCallback(lambda _: server.close())
 
-    def _isThere(self, name: str) -> bool:
-        """Whether a process of that name runs, whoever has started it."""
-        return isAnswered(socketOf(self.folder, name))
+    def _find(self, name: str) -> int | None:
+        """Find the process of that name, whoever has started it; as L{listenerAt} says it."""
+        return listenerAt(socketOf(self.folder, name))
 
     def _givenUp(self) -> None:
         """End a master that has nothing to run, and never will."""

@@ -48,19 +48,22 @@ class Server:
         self._shares = shares
         self._clock = clock
         self._expected: set[str] = set()
+        self._late: set[str] = set()
+        self._find: Callable[[str], int | None] = lambda name: None
         self._toStart: set[str] = set()
         self._offered: dict[str, Any] = {}
         self._timer: IDelayedCall | None = None
 
-    def start(self, names: Iterable[str], isThere: Callable[[str], bool]) -> None:
+    def start(self, names: Iterable[str], find: Callable[[str], int | None]) -> None:
         """
         Start some of the processes, or find them.
 
-        @param isThere: whether a process of this name runs already, whoever has started it. Those that do will register
-            by themselves; the others are started when there is a port for them.
+        @param find: the number of the process of this name if one runs already, whoever has started it; 0 if it is not
+            known. Those that run will register by themselves; the others are started when there is a port for them.
         """
         wanted = {name for name in names if self.processes[name].pid is None}
-        self._expected |= {name for name in wanted if isThere(name)}
+        self._find = find
+        self._expected |= {name for name in sorted(wanted) if self._isThere(name)}
         self._toStart |= wanted - self._expected
         if not self._expected:
             self._open()
@@ -68,14 +71,14 @@ class Server:
             self._timer = self._clock.callLater(FIND_TIMEOUT, self._foundEnough)
         self._goOn()
 
-    def openPorts(self, isThere: Callable[[str], bool]) -> None:
+    def openPorts(self, find: Callable[[str], int | None]) -> None:
         """
         Listen on the shared ports while this process may, unless a process that runs already has them. What fails now
         is tried again, and reported, by L{start}.
 
-        @param isThere: as for L{start}.
+        @param find: as for L{start}.
         """
-        if self._shares is not None and not any(isThere(name) for name in self.processes):
+        if self._shares is not None and all(find(name) is None for name in self.processes):
             with suppress(ListenError):
                 self._shares.open()
 
@@ -88,6 +91,7 @@ class Server:
         """
         self.processes[name].registered(pid, agent)
         self._expected.discard(name)
+        self._late.discard(name)
         if self._shares is not None:
             self._shares.take(keys, agent).addCallback(lambda _: self._goOn())
 
@@ -148,7 +152,8 @@ class Server:
         @return: fires with what one of the processes says of itself, or what is known of it if it does not answer.
         """
         process = self.processes[name]
-        known = Row(name=name, kind=self.kind, state=process.state, pid=process.pid)
+        state = "unreachable" if process.isSilent else process.state
+        known = Row(name=name, kind=self.kind, state=state, pid=process.pid)
         if process.agent is None:
             return succeed(known)
 
@@ -164,13 +169,34 @@ class Server:
 
     def _foundEnough(self) -> None:
         self._timer = None
+        # A process that is known to run is not started a second time beside itself, however long it takes to come: the
+        # machine may be busy. If it ends, that is seen.
+        missing = {name for name in sorted(self._expected) if not self._isThere(name)}
+        if missing:
+            says = "{missing} did not come to its master, and has ended; it is started again"
+            _log.warn(says, missing=", ".join(sorted(missing)))
+        self._toStart |= missing
+        self._expected -= missing
+        late = ", ".join(sorted(self._expected - self._late))
+        if late:
+            _log.warn("{late} runs, and has not come to its master yet", late=late)
+        self._late |= self._expected
         if self._expected:
-            missing = ", ".join(sorted(self._expected))
-            _log.warn("{missing} did not come to its master in time, and is started again", missing=missing)
-        self._toStart |= self._expected
-        self._expected.clear()
+            self._timer = self._clock.callLater(FIND_TIMEOUT, self._foundEnough)
+        if self._expected and self._shares is not None and not self._shares.isOpen:
+            return  # Its processes hold the ports.
         self._open()
         self._goOn()
+
+    def _isThere(self, name: str) -> bool:
+        """Whether a process of that name runs, whoever has started it."""
+        process = self.processes[name]
+        if process.pid is None:
+            pid = self._find(name)
+            if pid:
+                process.found(pid)
+            return pid is not None
+        return process.isSilent
 
     def _open(self) -> None:
         if self._shares is None or self._shares.isOpen:

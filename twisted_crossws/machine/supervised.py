@@ -113,6 +113,11 @@ class Supervised:
         self._whenReady: list[Deferred[bool]] = []
         self._whenStopped: list[Deferred[None]] = []
 
+    @property
+    def isSilent(self) -> bool:
+        """Whether it runs, was started by somebody else, and has not registered yet."""
+        return self.state == "starting" and self.pid is not None and self._child is None and self.agent is None
+
     def start(self) -> None:
         """It is to run. One that was given up gets another ten lives."""
         if self.state == "waiting":
@@ -122,6 +127,17 @@ class Supervised:
         self._deaths = 0
         self.portFault = ""
         self._begin()
+
+    def found(self, pid: int) -> None:
+        """
+        Supervise a process that runs already, whoever has started it. It is expected to register.
+
+        @param pid: its number.
+        """
+        if self.pid is None:
+            self._cancelTimer()
+            self._adopt(pid)
+            self._look(pid)
 
     def giveUp(self, portFault: str = "") -> None:
         """
@@ -180,8 +196,7 @@ class Supervised:
             if self.state == "stopping":
                 return
             self._cancelTimer()
-            self.state = "starting"
-            _log.info("{name} is there already, as process {pid}", name=self.name, pid=pid)
+            self._adopt(pid)
 
     def ready(self) -> None:
         """It has said that it serves."""
@@ -201,6 +216,12 @@ class Supervised:
     def forget(self) -> None:
         """It runs on without us."""
         self._cancelTimer()
+
+    def _adopt(self, pid: int) -> None:
+        self.pid = pid
+        self.state = "starting"
+        self._readySince = None
+        _log.info("{name} is there already, as process {pid}", name=self.name, pid=pid)
 
     def _begin(self) -> None:
         self._timer = None
