@@ -16,6 +16,7 @@ from twisted_crossws.cluster.claim import CLAIM_TIME, NameClaim
 from twisted_crossws.state.counters import Counters
 from twisted_crossws.state.lifecycle import Lifecycle
 from twisted_crossws.state.members import ServerInfo
+from twisted_crossws.testing import MemoryCluster
 from twisted_crossws.wire.packets import Presence
 
 case = SynchronousTestCase()
@@ -151,3 +152,48 @@ class TestOwning:
         owner.hears("claim")
         owner.hears("bye")
         assert (owner.said, owner.faults, owner.counters["names_contested"]) == ([], [], 0)
+
+
+class TestPeer:
+    """A server of this name that claims nothing."""
+
+    @pytest.fixture
+    def cluster(self) -> MemoryCluster:
+        return MemoryCluster(["serverA", "serverB", "serverC"])
+
+    @pytest.mark.parametrize(
+        ("channel", "packet"),
+        [
+            (
+                "csbp:server_bridge",
+                {"data": {"event": "e", "senderServer": "serverC", "payload": 1, "targetServer": []}},
+            ),
+            ("ws:private_socket", {"data": "{}", "socketId": "sam", "senderServer": "serverC"}),
+            ("ws:broadcast", {"data": "{}", "senderServer": "serverC"}),
+            ("ws:chat", {"data": "{}", "roomNamespace": "chat", "roomId": "1", "senderServer": "serverC"}),
+        ],
+    )
+    def test_nodePeer(self, cluster: MemoryCluster, logged: list[Any], channel: str, packet: dict[str, Any]) -> None:
+        """A Node.js peer with a node's name is told of, once a minute, and counted each time; others hear nothing."""
+        faults: list[Any] = []
+        for name in ("serverA", "serverB", "serverC"):
+            cluster[name].lifecycle.on("serverError", faults.append)
+        inbox, encoded = cluster["serverC"]._inbox, cluster["serverC"]._outbox.codec.encode(packet)
+        for _ in range(3):
+            inbox.packetReceived(channel, encoded)
+        (fault,) = faults
+        assert fault.check(NameTaken) and "Node.js peer" in str(fault.value) and "'serverC'" in str(fault.value)
+        assert cluster["serverC"].counters["names_contested"] == 3
+        cluster.advance(60.0)
+        inbox.packetReceived(channel, encoded)
+        assert len(faults) == 2
+        assert cluster["serverC"].running
+
+    def test_ownPackets(self, cluster: MemoryCluster) -> None:
+        """What comes back of its own a node does not take for another's."""
+        node = cluster["serverC"]
+        node.clients.broadcast("said", 1)
+        node.clients.send("sam", "said", 1)
+        node.servers.emit("said", 1)
+        cluster.advance(1.0)
+        assert node.counters["names_contested"] == 0

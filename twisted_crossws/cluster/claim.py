@@ -5,6 +5,7 @@ A server's name is its own: two living servers of one name would not hear each o
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -23,6 +24,9 @@ _log = Logger()
 #: Seconds for which a newcomer waits whether somebody has its name already.
 CLAIM_TIME = 0.5
 
+#: Seconds between two complaints about a peer of the same name, which may send thousands of packets each second.
+PEER_INTERVAL = 60.0
+
 #: Says C{claim}, or C{taken} to an incarnation.
 Say = Callable[[Kind, str], None]
 
@@ -32,7 +36,7 @@ class NameClaim:
     The claim of one name. A newcomer says C{claim}; who has the name says C{taken}. Of two newcomers the elder gets it.
 
     Two members of one name can still meet, after the bus was away when they came: then the younger one's application
-    is told, and nothing is cut.
+    is told, and nothing is cut. A Node.js peer claims nothing: it is noticed by what it sends.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class NameClaim:
         self._lifecycle = lifecycle
         self._open: Deferred[None] | None = None
         self._isMine = False
+        self._toldOfPeer = -inf
 
     def make(self) -> Deferred[None]:
         """
@@ -75,6 +80,21 @@ class NameClaim:
                 self._say("taken", other.incarnation)
         elif self._isMine:
             self._contested(other, amElder)
+
+    def heardPeer(self) -> None:
+        """A server that does not announce itself, such as a Node.js peer, has sent something under this name."""
+        self._counters["names_contested"] += 1
+        now = self._clock.seconds()
+        if now - self._toldOfPeer < PEER_INTERVAL:
+            return
+        self._toldOfPeer = now
+        fault = NameTaken(
+            f"A Node.js peer on this bus is named {self._me.name!r}, too. It drops what this server sends, and this "
+            "server drops what the peer sends, as if it were its own. Names must be unique in the cluster: give one of "
+            "them another."
+        )
+        _log.error("{fault} (The log says it once a minute; names_contested says how often.)", fault=fault)
+        self._lifecycle.fire("serverError", Failure(fault))
 
     def _contested(self, other: Presence, amElder: bool) -> None:
         self._counters["names_contested"] += 1

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any
 
+from msgspec import UNSET
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -124,6 +125,8 @@ class Inbox:
         sender = found.data.senderServer
         if sender != self.serverName and found.number.__class__ is int and found.incarnation.__class__ is str:
             self._numbered(channel, sender, found.incarnation, found.number)
+        elif sender == self.serverName:
+            self._own(found)
         self._servers.received(found.data)
 
     def _forMembership(self, channel: str, packet: bytes) -> None:
@@ -145,6 +148,13 @@ class Inbox:
                 self._clients.writeConnection(wanted, found.connection, message)
             else:
                 self._by(found.volatile).writeSome(dict.fromkeys(wanted), message)
+        else:
+            self._own(found)
+
+    def _own(self, found: Bridge | ForSockets | ForAll | ForRoom) -> None:
+        """It is signed with this server's name. All of its own packets say of which life they are."""
+        if found.incarnation is UNSET:
+            self._membership.heardNamesake()
 
     def _by(self, volatile: Any) -> Delivery:
         return self._clients.volatile if volatile is True else self._clients
@@ -155,6 +165,8 @@ class Inbox:
             if found.number.__class__ is int and found.incarnation.__class__ is str:
                 self._numbered(channel, found.senderServer, found.incarnation, found.number)
             self._by(found.volatile).writeAll(Prepared(found.data.encode()))
+        else:
+            self._own(found)
 
     def _forRoom(self, channel: str, packet: bytes) -> None:
         found = self._readForRoom(packet)
@@ -164,6 +176,8 @@ class Inbox:
             message = Prepared(found.data.encode())
             writing = self._by(found.volatile)
             writing.writeRoom(found.roomNamespace, found.roomId, message, found.excludeSocketIds)
+        else:
+            self._own(found)
 
     def _forApplication(self, channel: str, packet: bytes) -> None:
         mapping = self._readMapping(packet)

@@ -251,6 +251,10 @@ class Membership:
             if not self._wasAway(change.gap or 0.0):
                 self._say("hello")
 
+    def heardNamesake(self) -> None:
+        """A server that does not announce itself has sent something under this one's name."""
+        self._claim.heardPeer()
+
     def received(self, said: Presence) -> None:
         """A server has said something, perhaps this one itself."""
         self._heard(said)

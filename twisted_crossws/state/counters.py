@@ -68,7 +68,7 @@ MEANINGS = {
     "events_early": "events from servers that came before this node had its name, dropped",
     "calls_undeliverable": "calls to servers that the bus did not carry",
     "servers_lost": "servers that were gone without a goodbye",
-    "names_contested": "signs of life of another server with this node's own name",
+    "names_contested": "signs of life, or packets, of another server with this node's own name",
     "replies_late": "replies of servers that nobody waits for any more, dropped",
 }
 
