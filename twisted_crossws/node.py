@@ -185,7 +185,7 @@ class Node(Asked, MultiService):
             asking=asking,
             clock=clock,
         )
-        self._relaying = Relaying(self.servers, counters)
+        self._relaying = Relaying(self.servers, counters, self._outbox.incarnation)
         self._dispatch = ClientDispatch(
             self.serverName, self.clients, counters, self._relaying.relay, options.max_unanswered
         )

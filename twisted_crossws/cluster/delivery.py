@@ -140,9 +140,15 @@ class Delivery:
         return self._write([s for s in map(self._sockets.get, socketIds) if s is not None], message)
 
     def writeConnection(self, socketIds: Iterable[str], connection: str, message: Prepared) -> int:
-        """A finished message to the one of some sockets that this is the connection of, if it is on this node."""
-        found = map(self._sockets.get, socketIds)
-        return self._write([s for s in found if s is not None and s.connection == connection], message)
+        """
+        A finished message to those of some sockets that are on this node. If the connection was on this node, it is for
+        that one alone; a client that was on another node may have come here since.
+        """
+        found = [socket for socket in map(self._sockets.get, socketIds) if socket is not None]
+        if connection.startswith(self._outbox.incarnation):
+            found = [socket for socket in found if socket.connection == connection]
+            self._counters["replies_undeliverable"] += not found
+        return self._write(found, message)
 
     def writeRoom(self, namespace: str, roomId: str, message: Prepared, excluded: Iterable[str] = ()) -> int:
         """A finished message to the members of a room on this node."""

@@ -50,6 +50,7 @@ class Outbox:
     Encodes packets and publishes them.
 
     @ivar serverName: what this node signs its packets with.
+    @ivar incarnation: what tells this life of it from earlier ones of the same name.
     @ivar numbers: of what was published, by channel.
     """
 
@@ -70,7 +71,7 @@ class Outbox:
         self.codec = codec
         self.numbers = SentNumbers()
         self._fresh = self.numbers.fresh
-        self._incarnation = incarnation
+        self.incarnation = incarnation
         self._link = link
         self._counters = counters
         self._forAll = frozenset(forAll)
@@ -156,7 +157,7 @@ class Outbox:
     def _encoded(self, channel: str, packet: Packet) -> bytes:
         packet.number = number = (self._fresh.get(channel) or self.numbers.wake(channel)) + 1
         if packet.__class__ is not Presence:  # That says itself which life of this process it is of.
-            packet.incarnation = self._incarnation
+            packet.incarnation = self.incarnation
         encoded = self._limited(packet)
         self._fresh[channel] = number
         return encoded

@@ -4,8 +4,6 @@ Questions of clients that another server answers.
 
 from __future__ import annotations
 
-from secrets import token_hex
-
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,19 +24,22 @@ class Relaying:
     """
     What becomes of a L{Relay} that a listener returned.
 
-    The server that is asked answers a bound client directly: the socket that has asked, and no other one that bears its
-    C{socketId} then. What it sends to this node instead (a Node.js peer knows
+    The server that is asked answers a bound client directly; on this node that is the socket that has asked, and no
+    other one that bears its C{socketId} then. What it sends to this node instead (a Node.js peer knows
     no better, and an unbound client has no address) is passed on from here.
 
     @ivar onAnswered: told whose question has ended, while somebody wants to know. Then no answer goes past this node.
     """
 
-    def __init__(self, servers: Servers, counters: Counters) -> None:
+    def __init__(self, servers: Servers, counters: Counters, incarnation: str) -> None:
+        """
+        @param incarnation: what tells this life of the server from all others.
+        """
         self._servers = servers
         self._counters = counters
         self.onAnswered: OnAnswered | None = None
         self._open: dict[Socket, int] = {}
-        self._prefix = token_hex(6)
+        self._incarnation = incarnation
         self._connections = 0
 
     def isWaiting(self, socket: Socket) -> bool:
@@ -67,7 +68,7 @@ class Relaying:
         """What tells a socket from all others of the cluster, those that come after it under its C{socketId} too."""
         if not socket.connection:
             self._connections += 1
-            socket.connection = f"{self._prefix}-{self._connections}"
+            socket.connection = f"{self._incarnation}-{self._connections}"
         return socket.connection
 
     def _passOn(self, replies: Replies, socket: Socket, relay: Relay, callbackId: str) -> None:

@@ -44,7 +44,7 @@ class ForSockets(msgspec.Struct, omit_defaults=True):
     """
     A frame for one socket (C{socketId}) or some (C{socketIds}).
 
-    @ivar connection: for no other one that bears the C{socketId}: see L{ReplyTo}.
+    @ivar connection: on the server that this begins with the incarnation of, for no other socket: see L{ReplyTo}.
     """
 
     data: str
@@ -85,7 +85,7 @@ class ReplyTo(msgspec.Struct, omit_defaults=True):
     Whose question was relayed: the answer goes there, and not to the relaying server (wire section 3).
 
     @ivar v: the version that the client speaks, ours alone.
-    @ivar connection: says which of those who may bear the C{socketId} has asked, ours alone.
+    @ivar connection: which socket has asked, ours alone; it begins with the incarnation of the relaying server.
     """
 
     socketId: str
