@@ -264,6 +264,27 @@ class TestKnown:
         site.advance()
         assert isinstance(got[0], RemoteError) and got[0].code == "no_listener"
 
+    def test_nobodyHears(self, site: Site) -> None:
+        """So it is where a question to several was heard by nobody; those that nobody knows are not there then."""
+        site.start("serverA", "serverB")
+        for redis in site.redis.values():
+            for client in redis.subscribers:
+                client.channels.clear()
+        got = results(site.nodes["serverA"].servers.call("who", to=["serverB", "nobody"]))
+        site.advance()
+        errors = {name: type(error) for name, error in got[0].errors.items()}
+        assert errors == {"serverB": ServerLost, "nobody": NoSuchServer}
+
+    def test_ended(self, site: Site) -> None:
+        """A question that has ended meanwhile is nobody's concern any more."""
+        site.start("serverA")
+        told: list[Reply] = []
+        servers = site.nodes["serverA"].servers
+        requestId = servers.emit("who", to="nobody", onReply=told.append)
+        assert requestId is not None and servers.cancel(requestId)
+        site.advance()
+        assert told == [] and not any(redis.count("PUBSUB") for redis in site.redis.values())
+
     def test_nothingAsked(self, site: Site) -> None:
         """For servers that are known, Redis is not asked who is subscribed."""
         site.start("serverA", "serverB")

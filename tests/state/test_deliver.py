@@ -164,6 +164,10 @@ class TestGathering:
         waiting.callback(NoReply)
         assert told == [("declined",), ("finished",)]
 
+    def test_shown(self) -> None:
+        """It is shown as what a listener returns."""
+        assert repr(NoReply) == "NoReply"
+
     @pytest.mark.parametrize("others", [[lambda: 1], [lambda: NoReply, lambda: succeed(1)]])
     def test_declinedByOne(self, others: list[Callable[..., Any]]) -> None:
         """One that declines leaves the answer to the others."""
