@@ -93,13 +93,19 @@ class Witness:
         await self._client.close()
 
 
-@pytest_twisted.async_yield_fixture
-async def tab(node: NodeProcess) -> AsyncIterator[Tab]:
-    """The page, in a browser of its own."""
+@pytest_twisted.async_yield_fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
     browser = await Browser.start()
+    yield browser
+    await browser.stop()
+
+
+@pytest_twisted.async_yield_fixture
+async def tab(browser: Browser, node: NodeProcess) -> AsyncIterator[Tab]:
+    """The page."""
     tab = await browser.newTab(f"http://127.0.0.1:{node.port}/", 800, 600)
     yield tab
-    await browser.stop()
+    await tab.close()
 
 
 @pytest_twisted.async_yield_fixture
