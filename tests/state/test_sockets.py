@@ -201,6 +201,13 @@ class TestSocket:
             opened.socket.close(code)
         assert opened.channel.done == []
 
+    @pytest.mark.parametrize("reason", [5, None, b"bye"])
+    def test_closeReason(self, opened: Opened, reason: Any) -> None:
+        """So is a reason that is no string."""
+        with pytest.raises(TypeError, match="reason"):
+            opened.socket.close(4010, reason)
+        assert opened.channel.done == []
+
     def test_abort(self, opened: Opened) -> None:
         """It is cut at once, without a goodbye."""
         opened.socket.abort()

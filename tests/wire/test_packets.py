@@ -134,9 +134,10 @@ class TestFaults:
         packet = codec.encode({"v": "x" * largest})
         assert len(packet) == MAX_PACKET_SIZE
         assert len(codec.decode(dict, packet)["v"]) == largest
-        with pytest.raises(PacketError, match=f"{MAX_PACKET_SIZE + 1} bytes") as raised:
-            codec.decode(dict, codec.encode({"v": "x" * (largest + 1)}))
-        assert (raised.value.cause, raised.value.sender) == ("oversized", "")
+        for decode in (lambda packet: codec.decode(dict, packet), codec.decoder(dict)):
+            with pytest.raises(PacketError, match=f"{MAX_PACKET_SIZE + 1} bytes") as raised:
+                decode(codec.encode({"v": "x" * (largest + 1)}))
+            assert (raised.value.cause, raised.value.sender) == ("oversized", "")
 
     @pytest.mark.parametrize(
         ("packet", "sender"),
@@ -257,9 +258,12 @@ class TestCodec:
     @pytest.mark.parametrize("compression", [True, False])
     def test_deep(self, compression: bool) -> None:
         """Neither does a packet that is nested beyond reason."""
-        deep = b"\x91" * 100_000 if compression else b"[" * 100_000
-        with pytest.raises(PacketError):
-            PacketCodec(compression).decode(dict, deep)
+        deep, around = (b"\x91" * 100_000, b"\x81\xa1v") if compression else (b"[" * 100_000, b'{"v":')
+        for packet in (deep, around + deep):
+            for kind in (dict, Bridge):
+                with pytest.raises(PacketError) as raised:
+                    PacketCodec(compression).decode(kind, packet)
+                assert raised.value.cause == "oversized"
 
     @pytest.mark.parametrize("value", [{"a": [1, None, "ü", 1.5, True]}, None, "x", 2**53, [], b"binary"])
     def test_copy(self, value: object) -> None:

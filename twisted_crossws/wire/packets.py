@@ -177,6 +177,9 @@ MAX_PACKET_SIZE = 16 * 1_048_576
 #: How deep a packet may be nested: a payload, and what is around it here and in the answers of clients.
 _LEVELS = MAX_NESTING + 16
 
+# What is said where a packet is proper but for a limit.
+_BEYOND = (OverLimit, RecursionError)
+
 
 class PacketCodec:
     """
@@ -255,11 +258,13 @@ class PacketCodec:
             raise self._error(kind, packet, fault) from None
 
     def _error(self, kind: type, packet: bytes, fault: Exception) -> PacketError:
-        if isinstance(fault, OverLimit | RecursionError):
-            return PacketError("oversized", f"The packet is beyond a limit. {fault}")
+        if isinstance(fault, _BEYOND):
+            return _beyondLimit(fault)
         try:
             found = self._reread(self._decodeAny, packet)
-        except (OverLimit, *UNREADABLE) as unreadable:
+        except _BEYOND as beyond:
+            return _beyondLimit(beyond)
+        except UNREADABLE as unreadable:
             says = f"The packet is not {self._format} ({unreadable}); all nodes of a cluster need the same compression."
             return PacketError("unreadable", says)
         return PacketError("malformed", f"The packet is no {kind.__name__}: {fault}.", _sender(found))
@@ -274,6 +279,11 @@ class PacketCodec:
         return self.decode(dict, self.encode({"v": value}))["v"]
 
 
+def _beyondLimit(fault: Exception) -> PacketError:
+    says = fault if isinstance(fault, OverLimit) else "It is nested too deep."
+    return PacketError("oversized", f"The packet is beyond a limit. {says}")
+
+
 def _fit(kind: type, found: Any) -> Any:
     """
     Make integers of more than 64 bits floats, which MessagePack has no form for anyway. A question or a reply that is
@@ -286,7 +296,7 @@ def _fit(kind: type, found: Any) -> Any:
             settled(found, _LEVELS)
     except OverLimit as fault:
         if kind is not Bridge:
-            raise PacketError("oversized", f"The packet is beyond a limit. {fault}") from None
+            raise _beyondLimit(fault) from None
         found.data.payload, found.data.error = msgspec.UNSET, ReplyFault(fault.code, str(fault))
     return found
 
