@@ -91,7 +91,7 @@ class TestNobody:
         for _ in range(2):
             peer.sendEvent("matchReqest", None, "1")
         (says,) = [text for text in debugged if "no listener" in text]
-        assert says.endswith(f"for 'matchReqest', sent by {socket.request.peer}; did you mean \"matchRequest\"?")
+        assert says.endswith(f"for 'matchReqest', sent by {socket.request.peer!r}; did you mean \"matchRequest\"?")
 
     def test_endlessNames(self, node: Node, clock: Clock, debugged: list[str]) -> None:
         """A client that makes up names does not fill the log, and names of any length cost nothing."""

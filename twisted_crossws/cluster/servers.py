@@ -25,7 +25,6 @@ from twisted_crossws.state.listeners import Listener, Listeners, checkEvent
 from twisted_crossws.state.members import ServerInfo
 from twisted_crossws.state.unheard import Unheard
 from twisted_crossws.wire.packets import Bridge, ReplyTo, ServerEvent
-from twisted_crossws.wire.text import shown
 from twisted_crossws.wire.topics import Topics
 
 #: Seconds that a call waits by default.
@@ -335,7 +334,7 @@ class Servers(Listeners):
         answering = Answering(asked, asker, self._counters)
         listeners = self._ownListeners.get(message.event) or self.take(message.event)
         if not listeners:
-            self._unheard.tell(message.event, shown(message.senderServer))
+            self._unheard.tell(message.event, message.senderServer)
         answering.run(listeners)
         if answering.isOpen:
             self._answering.add(answering)

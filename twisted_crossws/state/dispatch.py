@@ -137,7 +137,7 @@ class ClientDispatch:
 
     def _noListener(self, socket: Socket, frame: Event) -> bytes | None:
         self.counters["events_without_listener"] += 1
-        self._unheard.tell(frame.event, str(socket.request.peer))
+        self._unheard.tell(frame.event, socket.request.peer)
         if frame.callbackId is None or not socket.speaksErrors:
             return None
         return self.sendable(socket, encodeErrorReply(frame.callbackId, *noListener(frame.event)))

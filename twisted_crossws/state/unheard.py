@@ -45,6 +45,6 @@ class Unheard:
             server=self._serverName,
             what=self._what,
             event=shown(event),
-            sender=sender,
+            sender=shown(sender),
             nearest=nearest(event, list(self._listeners.heard)),
         )
