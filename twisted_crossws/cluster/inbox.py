@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any
 
 from msgspec import UNSET
 from twisted.internet.interfaces import IReactorTime
@@ -76,7 +75,8 @@ class Inbox:
         self.healthChanged = links.healthChanged
         self.subscriptionFailed = links.subscriptionFailed
         self.serverGone = membership.isLost
-        self._clients = clients
+        self._clients: Delivery = clients
+        self._volatile: Delivery = clients.volatile
         self._servers = servers
         self._channels = channels
         self._membership = membership
@@ -147,7 +147,8 @@ class Inbox:
             if found.connection.__class__ is str:
                 self._clients.writeConnection(wanted, found.connection, message)
             else:
-                self._by(found.volatile).writeSome(dict.fromkeys(wanted), message)
+                clients = self._volatile if found.volatile is True else self._clients
+                clients.writeSome(dict.fromkeys(wanted), message)
         else:
             self._own(found)
 
@@ -156,15 +157,13 @@ class Inbox:
         if found.incarnation is UNSET:
             self._membership.heardNamesake()
 
-    def _by(self, volatile: Any) -> Delivery:
-        return self._clients.volatile if volatile is True else self._clients
-
     def _forAll(self, channel: str, packet: bytes) -> None:
         found = self._readForAll(packet)
         if found.senderServer != self.serverName:
             if found.number.__class__ is int and found.incarnation.__class__ is str:
                 self._numbered(channel, found.senderServer, found.incarnation, found.number)
-            self._by(found.volatile).writeAll(Prepared(found.data.encode()))
+            clients = self._volatile if found.volatile is True else self._clients
+            clients.writeAll(Prepared(found.data.encode()))
         else:
             self._own(found)
 
@@ -174,8 +173,8 @@ class Inbox:
             if found.number.__class__ is int and found.incarnation.__class__ is str:
                 self._numbered(channel, found.senderServer, found.incarnation, found.number)
             message = Prepared(found.data.encode())
-            writing = self._by(found.volatile)
-            writing.writeRoom(found.roomNamespace, found.roomId, message, found.excludeSocketIds)
+            clients = self._volatile if found.volatile is True else self._clients
+            clients.writeRoom(found.roomNamespace, found.roomId, message, found.excludeSocketIds)
         else:
             self._own(found)
 

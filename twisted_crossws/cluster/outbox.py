@@ -72,6 +72,7 @@ class Outbox:
         self.numbers = SentNumbers()
         self._fresh = self.numbers.fresh
         self.incarnation = incarnation
+        self._encode = codec.encodeValue
         self._link = link
         self._counters = counters
         self._forAll = frozenset(forAll)
@@ -149,7 +150,9 @@ class Outbox:
             L{BusUnavailable<twisted_crossws.errors.BusUnavailable>} if it was dropped, or nobody can tell.
         @raise TypeError: the packet holds something that the bus has no form for.
         """
-        encoded = self._limited(packet) if isinstance(packet, dict) else self._encoded(channel, packet)
+        encoded = self._encode(packet) if isinstance(packet, dict) else self._encoded(channel, packet)
+        if len(encoded) > MAX_PACKET_SIZE:
+            raise _tooLarge(encoded)
         self._counters["bus_packets_published"] += 1
         published: Deferred[int] = self._link.publishCounted(channel, encoded)
         return published.addCallback(self._heard, self._audience()) if channel in self._forAll else published
@@ -158,18 +161,18 @@ class Outbox:
         packet.number = number = (self._fresh.get(channel) or self.numbers.wake(channel)) + 1
         if packet.__class__ is not Presence:  # That says itself which life of this process it is of.
             packet.incarnation = self.incarnation
-        encoded = self._limited(packet)
-        self._fresh[channel] = number
-        return encoded
-
-    def _limited(self, packet: Packet | dict[str, Any]) -> bytes:
-        """What is larger than what is read is told to whoever sends it: nobody else could be."""
-        encoded = self.codec.encodeValue(packet)
+        encoded = self._encode(packet)
         if len(encoded) > MAX_PACKET_SIZE:
-            says = f"The packet has {len(encoded)} bytes, and more than {MAX_PACKET_SIZE} are not read on the bus."
-            raise OverLimit("too_large", says)
+            raise _tooLarge(encoded)
+        self._fresh[channel] = number
         return encoded
 
     def _heard(self, count: int, expected: int) -> int:
         self._counters["bus_unheard"] += max(0, expected - count)
         return count
+
+
+def _tooLarge(encoded: bytes) -> OverLimit:
+    """What is larger than what is read is told to whoever sends it: nobody else could be."""
+    says = f"The packet has {len(encoded)} bytes, and more than {MAX_PACKET_SIZE} are not read on the bus."
+    return OverLimit("too_large", says)
