@@ -109,8 +109,9 @@ class Delivery:
         @raise ValueError: the namespace is empty, or one that the bus needs for something else.
         """
         excluded = _checkedIds("exclude", exclude) if exclude else []
-        channel = self._topics.room(namespace) if isinstance(namespace, str) else ""
-        checkRoom(namespace, roomId)
+        if namespace.__class__ is not str or roomId.__class__ is not str or not roomId:
+            checkRoom(namespace, roomId)
+        channel = self._topics.room(namespace)
         message = prepared(event, payload)
         written = self.writeRoom(namespace, roomId, message, excluded)
         if not localOnly and not self._outbox.isAlone:
