@@ -106,7 +106,7 @@ class Process(ProcessProtocol):
         """
         @return: its exit status. If it has ended already, that one.
         """
-        if not self.ended.called:
+        if not self.isGone:
             self.sendSignal(number)
         return await self.wait()
 

@@ -25,11 +25,22 @@ from twisted_crossws.machine.server import Server
 
 
 class Reactor(MemoryReactorClock):
-    """Makes no sockets, and notices that it is to stop."""
+    """
+    Runs, makes no sockets, and notices that it is to stop.
+
+    @ivar later: what waits for it to run, while a test holds it up.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.stopped = 0
+        self.later: list[Any] | None = None
+
+    def callWhenRunning(self, function: Any, *args: Any, **kwargs: Any) -> None:
+        if self.later is None:
+            function(*args, **kwargs)
+        else:
+            self.later.append(function)
 
     def stop(self) -> None:
         self.stopped += 1
@@ -165,6 +176,24 @@ def test_secondMaster(machine: Machine) -> None:
     """A second master of the same file is refused."""
     with pytest.raises(Refused, match="Another master of this file is running"):
         machine.newMaster().startService()
+
+
+def test_reactorDoesNotRunYet(tmp_path: Path) -> None:
+    """No process is started before the reactor runs: a signal would end the master alone. Nor if it has stopped then."""
+    machine = Machine(tmp_path)
+    machine.reactor.later = []
+    machine.master.startService()
+    assert machine.system.children == {}
+    (begin,) = machine.reactor.later
+    begin()
+    assert list(machine.system.children) == ["a"]
+    other = Machine(tmp_path / "other")
+    os.mkdir(tmp_path / "other")
+    other.reactor.later = []
+    other.master.startService()
+    other.master.stopService()
+    other.reactor.later[0]()
+    assert other.system.children == {}
 
 
 def test_stop(machine: Machine) -> None:

@@ -31,6 +31,7 @@ class Machine:
             servers, [], str(folder), self.reactor, reread=lambda name: servers[0], failed=self.failures.append
         )
         self.master.startService()
+        self.reactor.run()
 
     def die(self, name: str, reason: str, times: int = 4) -> None:
         """A process ends as soon as it was started, again and again."""

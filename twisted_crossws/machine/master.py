@@ -75,8 +75,8 @@ class Master(MultiService):
         """
         self._socket.open()
         super().startService()
-        for server in self.servers.values():
-            self.begin(server, server.processes)
+        # Until the reactor runs, a signal would end this process alone, and leave those that it has started.
+        self.reactor.callWhenRunning(self._beginAll)
 
     def stopService(self) -> Deferred[Any]:
         """
@@ -107,6 +107,11 @@ class Master(MultiService):
         """
         stopped = DeferredList([server.stop(name) for name in server.processes])
         return stopped.addCallback(lambda _: server.close())
+
+    def _beginAll(self) -> None:
+        if self.running:
+            for server in self.servers.values():
+                self.begin(server, server.processes)
 
     def _find(self, name: str) -> int | None:
         """Find the process of that name, whoever has started it; as L{listenerAt} says it."""
