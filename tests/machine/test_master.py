@@ -179,7 +179,7 @@ def test_secondMaster(machine: Machine) -> None:
 
 
 def test_reactorDoesNotRunYet(tmp_path: Path) -> None:
-    """No process is started before the reactor runs: a signal would end the master alone. Nor if it has stopped then."""
+    """No process is started before the reactor runs: a signal would end the master alone. Nor after it has stopped."""
     machine = Machine(tmp_path)
     machine.reactor.later = []
     machine.master.startService()
