@@ -82,6 +82,7 @@ class Options(BaseOptions):
         self["listen"].append(description)
 
     def postOptions(self) -> None:
+        self._leavePidFile()
         if not self["config"]:
             refuse(["crossws needs a configuration file: --config FILE."])
         self.path = os.path.abspath(self["config"])
@@ -102,6 +103,15 @@ class Options(BaseOptions):
             refuse(list(dict.fromkeys(faults)))
         if self["check"]:
             self._summarize()
+
+    def _leavePidFile(self) -> None:
+        """
+        In the foreground C{twistd} needs no pid file, and with its default one, in the folder that it was started from,
+        would refuse a second node there. One that was named is kept.
+        """
+        isNamed = any(word.startswith("--pi") for word in sys.argv)
+        if self.parent is not None and self.parent.get("nodaemon") and not isNamed:
+            self.parent["pidfile"] = ""
 
     def read(self) -> tuple[Plan, Source, list[str]]:
         """What the file says now, and what is wrong with that."""
