@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from twisted_crossws import Config, Node, NodeConfig, memoryBus
+from twisted_crossws import Config, NameTaken, Node, NodeConfig, memoryBus
 from twisted_crossws.testing import MemoryCluster
 from twisted_crossws.wire.packets import Presence
 
@@ -283,3 +284,28 @@ class TestAway:
         for kind in ("bye", "here"):
             node._membership.received(Presence(kind, "serverC", info.incarnation, info.since))  # type: ignore[arg-type]
         assert events == [("down", "serverC", "left")] and not node.servers.alive("serverC")
+
+
+class TestBeginning:
+    """Clocks of processes do not begin at 0."""
+
+    def test_notAway(self, clock: Clock) -> None:
+        """A server that claims its name was not away before, and says nothing before the name is its own."""
+        clock.advance(1e9)
+        bus = MemoryCluster()._bus
+        first, second = (Node("serverA", bus, clock=clock) for _ in range(2))
+        first.startService()
+        events = heard(first)
+        joined = results(first.whenJoined())
+        clock.pump([0.1] * 10)
+        assert (joined, events) == ([None], [])
+        second.startService()
+        events = heard(second)
+        joined = results(second.whenJoined())
+        clock.pump([0.1] * 10)
+        assert [type(each) for each in joined] == [NameTaken]
+        assert events == []
+        for node in (first, second):
+            node.stopService()
+        clock.pump([0.1] * 10)
+        assert clock.getDelayedCalls() == []

@@ -263,7 +263,9 @@ class Membership:
 
     def _heard(self, said: Presence) -> None:
         if self._me.isOwn(said.incarnation):
-            self._cameBack(self._hearing.heardItself(self._clock.seconds()))
+            # Its claim comes back before it is a member, and missed by anybody.
+            if self.isJoined:
+                self._cameBack(self._hearing.heardItself(self._clock.seconds()))
             return
         if said.senderServer == self._me.name:
             self._claim.heard(said)
