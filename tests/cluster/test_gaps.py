@@ -213,6 +213,15 @@ class TestFaults:
         cluster.advance(TAIL)
         assert found(told) == [("ws:broadcast", "d", 2)]
 
+    def test_stoppedMeanwhile(self, cluster: MemoryCluster) -> None:
+        """A node that stops when it was about to tell its last numbers once more leaves no timer behind."""
+        cluster.partition("b")
+        cluster.advance(1.0)
+        cluster.heal()
+        cluster["b"].stopService()
+        cluster.advance(0.1)
+        assert [call for call in cluster.clock("b").getDelayedCalls() if call.active()] == []
+
     def test_goodbye(self, cluster: MemoryCluster) -> None:
         """A node that stops tells what it has published last."""
         told = gaps(cluster["b"])
@@ -281,6 +290,14 @@ class TestPeers:
         cluster.advance(10.0)
         assert len(peer.takeTexts()) == 2
         assert told == [] and node.counters["bus_packets_malformed"] == 0
+
+    def test_signsOfLifeWithoutNumbers(self, cluster: MemoryCluster) -> None:
+        """A server of ours that is older, and numbers nothing, is a member all the same."""
+        told, node = gaps(cluster["b"]), cluster["b"]
+        about = {"kind": "here", "senderServer": "old", "incarnation": "x", "since": 0.0}
+        encode = msgspec.msgpack.encode if node.config.bus.compression else msgspec.json.encode
+        node._inbox.packetReceived("csbp:members", encode(about))
+        assert node.servers.alive("old") and told == []
 
     def test_customChannels(self, cluster: MemoryCluster) -> None:
         """What an application publishes on channels of its own comes as it is."""
