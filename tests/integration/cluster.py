@@ -144,6 +144,15 @@ class Puppet:
         _, body = await deferToThread(_get, self.process.port, "/healthz")
         return str(json.loads(body)["status"])
 
+    async def isWell(self) -> None:
+        """
+        @return: when C{/healthz} says C{ok}.
+        """
+        until = reactor.seconds() + PATIENCE
+        while (status := await self.health()) != "ok":
+            assert reactor.seconds() < until, f"{self.name} is {status}."
+            await pause(0.05)
+
     async def stop(self) -> None:
         """Stop client and node; nothing in its log may be a traceback."""
         await self.client.close()

@@ -15,11 +15,10 @@ from time import monotonic
 from typing import Any
 
 from msgspec import to_builtins
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.utils import getProcessOutputAndValue
 
-from tests.integration.process import PATIENCE, ROOT, Process, pause, reactor, twistd
+from tests.integration.process import PATIENCE, ROOT, Process, pause, reactor, twistd, within
 from tests.integration.redis import eventually
 from twisted_crossws import Connector
 from twisted_crossws.machine.control import Refused
@@ -27,9 +26,6 @@ from twisted_crossws.machine.ctl import find, parser
 
 #: Seconds in which a cluster is whole again after whatever was done to it, where the machine has nothing else to do.
 WHOLE = 2.0
-
-#: On one that has, so many times what it takes to start a process there, at the same time, come on top.
-_STARTS = 4.0
 
 _CTL = (sys.executable, "-c", "from twisted_crossws.machine.ctl import main; main()")
 
@@ -85,22 +81,22 @@ class Machine:
             found.close()
         return {row.name: to_builtins(row) for row in rows}
 
-    async def whole(self, count: int, patience: float | None = None) -> dict[str, dict[str, Any]]:
+    async def whole(self, count: int, promised: float = WHOLE) -> dict[str, dict[str, Any]]:
         """
         Wait until so many processes are running.
 
-        @param patience: as for L{until}.
+        @param promised: as for L{soon}.
         @return: their rows.
         """
-        return await self.until(lambda rows: sum(row["state"] == "running" for row in rows.values()) == count, patience)
+        return await self.until(lambda rows: sum(row["state"] == "running" for row in rows.values()) == count, promised)
 
     async def until(
-        self, check: Callable[[dict[str, dict[str, Any]]], bool], patience: float | None = None
+        self, check: Callable[[dict[str, dict[str, Any]]], bool], promised: float = WHOLE
     ) -> dict[str, dict[str, Any]]:
         """
         Wait until C{list} says what it should.
 
-        @param patience: seconds that it may take; by default it has to be so as soon as is promised (L{WHOLE}).
+        @param promised: as for L{soon}.
         """
         rows: dict[str, dict[str, Any]] = {}
 
@@ -109,7 +105,7 @@ class Machine:
             rows.update(await self.rows())
             return check(rows)
 
-        await soon(isSo, lambda: f"C{{list}} says {rows}; the master says:\n{self.master.output}", patience)
+        await soon(isSo, lambda: f"C{{list}} says {rows}; the master says:\n{self.master.output}", promised)
         return rows
 
     async def connect(self, port: int, **options: Any) -> Connector:
@@ -147,33 +143,18 @@ class Machine:
             await master.wait()
 
 
-async def soon(check: Callable[[], Awaitable[bool]], what: Callable[[], str], patience: float | None = None) -> None:
+async def soon(check: Callable[[], Awaitable[bool]], what: Callable[[], str], promised: float = WHOLE) -> None:
     """
     Wait until something is so.
 
     @param what: says what is so instead.
-    @param patience: seconds that it may take; by default as long as is promised (L{WHOLE}), or, where the machine has
-        other things to do, in proportion to what it takes to start a process beside it.
+    @param promised: in how many seconds, as for L{within}.
     """
-    began = monotonic()
-    starting: Deferred[float] | None = None
-    while not await check():
-        elapsed = monotonic() - began
-        assert elapsed < (patience or PATIENCE), what()
-        if elapsed > WHOLE and starting is None and patience is None:
-            starting = Deferred.fromCoroutine(_secondsToStart())
-        await pause(0.05)
-    took = monotonic() - began
-    if starting is not None:
-        allowed = WHOLE + _STARTS * await starting
-        assert took <= allowed, f"it took {took:.1f} s, and may take {allowed:.1f} s on this machine now"
-
-
-async def _secondsToStart() -> float:
-    """Start a process that imports what a node does, and wait for its end."""
-    began = monotonic()
-    await Process.start(sys.executable, "-c", "import twisted_crossws.tap", cwd=ROOT).wait()
-    return monotonic() - began
+    async with within(promised, "it is so again"):
+        end = monotonic() + PATIENCE
+        while not await check():
+            assert monotonic() < end, what()
+            await pause(0.05)
 
 
 def copy(example: str, *names: str, to: Path) -> None:

@@ -8,8 +8,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from random import randrange
@@ -30,6 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Seconds that a process may take for something. Only one that hangs takes them: on a machine with ten others that want
 #: its two cores, a node takes ten to start.
 PATIENCE = 60.0
+
+#: So many times what it takes to start a process is added to what is promised, where the machine is busy. A worker that
+#: dies is back, on two cores with nothing else to do, in about as many.
+_STARTS = 4.0
 
 #: What has been started and has not ended, so that a test that fails can be cleaned up after.
 running: set[Process] = set()
@@ -179,6 +183,38 @@ async def startNode(config: str | os.PathLike[str], *args: str, port: int | None
     process.port = number
     await process.says("is ready")
     return process
+
+
+@asynccontextmanager
+async def within(promised: float, what: str) -> AsyncIterator[None]:
+    """
+    See that something takes no longer than is promised. Where the machine has other things to do, it may take longer,
+    in proportion to what it takes to start a process there meanwhile.
+
+    @param promised: seconds, on a machine that has nothing else to do.
+    """
+    began = reactor.seconds()
+    starting: list[Deferred[float]] = []
+    late = reactor.callLater(promised, lambda: starting.append(Deferred.fromCoroutine(_secondsToStart())))
+    try:
+        yield
+        took = reactor.seconds() - began
+        if took > promised and not starting:
+            late.reset(0)  # The reactor had no turn since.
+            await pause(0)
+        if starting:
+            allowed = promised + _STARTS * await starting[0]
+            assert took <= allowed, f"within {took:.1f} s, not in {allowed:.1f}: {what}"
+    finally:
+        if late.active():
+            late.cancel()
+
+
+async def _secondsToStart() -> float:
+    """Start a process that imports what a node does, and wait for its end."""
+    began = reactor.seconds()
+    await Process.start(sys.executable, "-c", "import twisted_crossws.tap", cwd=ROOT).wait()
+    return float(reactor.seconds() - began)
 
 
 def pause(seconds: float) -> Deferred[None]:

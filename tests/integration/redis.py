@@ -14,7 +14,7 @@ from typing import Any
 import hiredis
 from twisted.internet import reactor as _reactor
 
-from tests.integration.process import PATIENCE, pause
+from tests.integration.process import PATIENCE, pause, within
 from twisted_crossws.bus.redislink import PROBE_PREFIX
 from twisted_crossws.redisserver import RedisServer
 
@@ -77,12 +77,17 @@ def running(*options: str, port: int | None = None) -> Iterator[FaultyRedis]:
         redis.stop()
 
 
-async def eventually(check: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Wait until something is so that nobody else tells of."""
-    until = reactor.seconds() + patience
-    while not check():
-        assert reactor.seconds() < until, f"not within {patience} seconds: {what}"
-        await pause(0.01)
+async def eventually(check: Callable[[], object], what: str, promised: float = PATIENCE) -> None:
+    """
+    Wait until something is so that nobody else tells of.
+
+    @param promised: in how many seconds, as for L{within}.
+    """
+    async with within(promised, what):
+        until = reactor.seconds() + PATIENCE
+        while not check():
+            assert reactor.seconds() < until, f"not within {PATIENCE} seconds: {what}"
+            await pause(0.01)
 
 
 def _ask(connection: socket.socket, reader: Any, *words: str) -> Any:

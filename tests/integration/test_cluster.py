@@ -338,6 +338,6 @@ class TestRedis:
         assert await one.do("servers.callOne", "who", to="serverA") == "serverA"
         redis.command("CONFIG", "SET", "requirepass", "s3cr3t")
         await one.process.says("has joined")
-        assert await one.health() == "ok"
+        await one.isWell()
         assert "s3cr3t" not in one.process.output
         await one.stop()
