@@ -85,8 +85,9 @@ class TestHealth:
 
     def test_head(self, node: Node, clock: Clock) -> None:
         """A C{HEAD} request, as some balancers send it, gets the status alone."""
-        status, _, body = ask(node, clock, "/healthz", "HEAD")
+        status, headers, body = ask(node, clock, "/healthz", "HEAD")
         assert (status, body) == (200, b"")
+        assert headers["content-length"] == ask(node, clock, "/healthz")[1]["content-length"]
 
     def test_otherMethods(self, node: Node, clock: Clock) -> None:
         """It takes no other requests."""
@@ -218,9 +219,29 @@ class TestAccessLog:
     def test_line(self, node: Node, clock: Clock) -> None:
         """A request is one line: who, what and how it went, without the query and the headers, which hold tokens."""
         request = (
-            b"GET /healthz?token=s3cr3t HTTP/1.1\r\nHost: x\r\nReferer: http://x/?s3cr3t\r\nCookie: s3cr3t\r\n\r\n"
+            b"GET /crossws.js?token=s3cr3t HTTP/1.1\r\nHost: x\r\nReferer: http://x/?s3cr3t\r\nCookie: s3cr3t\r\n\r\n"
         )
-        assert self.lines(node, clock, request) == ["192.0.2.1:54321 'GET' '/healthz' 200"]
+        assert self.lines(node, clock, request) == ["192.0.2.1:54321 'GET' '/crossws.js' 200"]
+
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/readyz?from=balancer"])
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_healthChecks(self, node: Node, clock: Clock, method: str, path: str) -> None:
+        """Balancers that ask each second, whatever the answer is, leave no lines. They are counted."""
+        request = f"{method} {path} HTTP/1.0\r\n\r\n".encode()
+        assert self.lines(node, clock, request, request) == []
+        assert node.counters["health_checks"] == 2
+
+    @pytest.mark.parametrize(("path", "status"), [("crossws.js", 200), ("nothing", 404)])
+    def test_head(self, node: Node, clock: Clock, path: str, status: int) -> None:
+        """Nor does a C{HEAD} request leave more than its line, which holds no query."""
+        request = f"HEAD /{path}?token=s3cr3t HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        assert self.lines(node, clock, request) == [f"192.0.2.1:54321 'HEAD' '/{path}' {status}"]
+
+    def test_noHealthCheck(self, node: Node, clock: Clock) -> None:
+        """What a balancer would not send there is a line."""
+        request = b"OPTIONS /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert self.lines(node, clock, request) == ["192.0.2.1:54321 'OPTIONS' '/readyz' 501"]
+        assert node.counters["health_checks"] == 0
 
     def test_injection(self, node: Node, clock: Clock) -> None:
         """What a client chooses is in quotes, and cut to 200 characters."""

@@ -16,6 +16,7 @@ MEANINGS = {
     "handshakes_failed": "handshakes refused because the authenticator failed",
     "handshakes_over_limit": "handshakes refused: max_connections, or too many each second",
     "handshakes_stopping": "handshakes refused: the node is draining, or stops",
+    "health_checks": "requests for /healthz and /readyz that were answered",
     "http_bodies": "plain HTTP requests refused: they have a body",
     "http_over_limit": "plain HTTP connections refused: max_plain_connections of them were being answered",
     "http_timed_out": "plain HTTP connections cut: a request did not arrive in time, or its answer was not taken",

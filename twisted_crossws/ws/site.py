@@ -20,6 +20,9 @@ from twisted_crossws.ws.folder import Folder
 from twisted_crossws.ws.plain import IDLE_TIMEOUT, PlainChannel, PlainConnections
 from twisted_crossws.ws.transport import peerName
 
+#: Where balancers and supervisors ask, once a second each.
+HEALTH_CHECKS = (b"/healthz", b"/readyz")
+
 #: Says how the node is: whether it can serve, and what to show.
 Health = Callable[[], tuple[bool, dict[str, Any]]]
 
@@ -83,10 +86,30 @@ class _Request(Request):
         if name.lower() != b"server":
             super().setHeader(name, value)
 
+    def render(self, resrc: Any) -> None:
+        super().render(_HeadOf(resrc) if self.method == b"HEAD" else resrc)
+
+
+class _HeadOf(Resource):
+    """Answers with the head alone. Twisted would log a body that it throws away, and the query with it."""
+
+    def __init__(self, page: Any) -> None:
+        super().__init__()
+        self._page = page
+
+    def render(self, request: Any) -> Any:
+        body = self._page.render(request)
+        if isinstance(body, bytes) and body:
+            request.setHeader(b"content-length", b"%d" % len(body))
+            return b""
+        return body
+
 
 class NodeSite(Site):
     """
-    A site whose connections are few and short, and whose access log has no query strings: they hold tokens.
+    A site whose connections are few and short, and whose access log has no query strings: they hold tokens. Health
+    checks are counted, and not logged: at one a second the log would hold little else, and what changes their answer
+    is logged where it happens.
     """
 
     noisy = False
@@ -97,6 +120,13 @@ class NodeSite(Site):
     def __init__(self, pages: IResource, clock: IReactorTime, connections: PlainConnections) -> None:
         self.connections = connections
         super().__init__(pages, timeout=IDLE_TIMEOUT, reactor=clock, logFormatter=accessLine)
+
+    def log(self, request: Any) -> None:
+        """Write the access log's line, but for a health check."""
+        if request.method in (b"GET", b"HEAD") and request.path in HEALTH_CHECKS:
+            self.connections.counters["health_checks"] += 1
+        else:
+            super().log(request)
 
 
 def accessLine(timestamp: str, request: Any) -> str:
