@@ -25,6 +25,7 @@ from twisted_crossws.ws.ascii import AsciiFirst
 from twisted_crossws.ws.backlogs import Backlogs
 from twisted_crossws.ws.handshake import Admitted
 from twisted_crossws.ws.pings import Pings
+from twisted_crossws.ws.proxyclose import ProxyCloses
 from twisted_crossws.ws.refusals import Refusals
 from twisted_crossws.ws.transport import NOTHING_WAITS, isBehind, peerName, progress, unsentBytes
 from twisted_crossws.ws.whole import OPEN, WholeFrames
@@ -49,7 +50,7 @@ class _Quiet:
 
 
 @implementer(IPushProducer)
-class ServerProtocol(WebSocketServerProtocol):
+class ServerProtocol(ProxyCloses, WebSocketServerProtocol):
     """
     One client. It is the L{Channel<twisted_crossws.state.seams.Channel>} of its socket, watches as a push producer
     how much waits to be sent, and is what L{Pings} and L{Backlogs} watch.
