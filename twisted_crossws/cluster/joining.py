@@ -97,7 +97,7 @@ class Joining:
     def _tooLate(self) -> None:
         _log.warn(
             "{server} has not joined its cluster within {seconds:g} seconds, as {reason}. It lets clients in all the "
-            "same: until it has joined, they get nothing that other servers send.",
+            "same: until it joins, they get nothing that other servers send.",
             server=self._membership.serverName,
             seconds=self._timeout,
             reason="it has not got its name yet" if self._membership.hears else "its bus is away",
