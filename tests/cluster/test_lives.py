@@ -228,6 +228,25 @@ class TestAway:
         ((kind, away),) = own
         assert kind == "away" and 0 < away <= 2.0
 
+    def test_comes(self, cluster: MemoryCluster) -> None:
+        """One that comes was not away, whatever its clock says; and the claim of a name is one life's."""
+        cluster.advance(1000.0)
+        node = cluster.start("serverD")
+        before, own = node.servers.info("serverD"), heard(node)
+        cluster.advance(1.0)
+        assert ("away", 1000.0) not in own and {kind for kind, _ in own} == {"up"}
+        after = node.servers.info("serverD")
+        assert before is not None and after is not None and before.incarnation == after.incarnation
+
+    def test_nameTakenLate(self, cluster: MemoryCluster, logged: list[Any]) -> None:
+        """One that comes late under a name that is taken is refused as any other."""
+        cluster.advance(1000.0)
+        second = Node("serverC", cluster._bus, clock=cluster.clock("serverC"))
+        second.startService()
+        joined = results(second.whenJoined())
+        cluster.advance(2.0)
+        assert isinstance(joined[0], NameTaken)
+
     def test_briefly(self, cluster: MemoryCluster) -> None:
         """A moment is nothing that anybody has to know."""
         events = heard(cluster["serverC"])
