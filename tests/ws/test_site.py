@@ -83,6 +83,23 @@ class TestHealth:
         said = json.loads(body)
         assert status == 503 and said["status"] == "draining" and said["reason"].endswith(".")
 
+    @pytest.mark.parametrize("path", ["healthz", "readyz"])
+    def test_nextLife(self, node: Node, clock: Clock, path: str) -> None:
+        """
+        503 ends the connection that it was asked on, and 200 does not: a balancer that keeps it open would never come
+        to who listens on that port after this node, or beside it.
+        """
+        request = f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        node.startService()
+        peer = FakePeer(node, clock, request=request)
+        assert peer.isConnected and "connection" not in _read(peer)[1]
+        node.stopService()
+        peer.transport.clear()
+        peer.sendBytes(request)
+        status, headers, _ = _read(peer)
+        assert (status, headers["connection"]) == (503, "close")
+        assert not peer.isConnected
+
     def test_head(self, node: Node, clock: Clock) -> None:
         """A C{HEAD} request, as some balancers send it, gets the status alone."""
         status, headers, body = ask(node, clock, "/healthz", "HEAD")

@@ -28,7 +28,12 @@ Health = Callable[[], tuple[bool, dict[str, Any]]]
 
 
 class HealthResource(Resource):
-    """C{GET /healthz} and C{/readyz}: 200 while the node is as it should be, otherwise 503; and JSON that says more."""
+    """
+    C{GET /healthz} and C{/readyz}: 200 while the node is as it should be, otherwise 503; and JSON that says more.
+
+    503 ends the connection. A balancer that kept it would go on asking this node, though another one, or its next life,
+    listens on the port by then.
+    """
 
     isLeaf = True
 
@@ -38,6 +43,9 @@ class HealthResource(Resource):
 
     def render_GET(self, request: Any) -> bytes:
         well, details = self._health()
+        if not well:
+            request.setHeader(b"connection", b"close")
+            request.channel.persistent = False
         request.setResponseCode(200 if well else 503)
         request.setHeader(b"content-type", b"application/json")
         request.setHeader(b"cache-control", b"no-store")
