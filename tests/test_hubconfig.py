@@ -46,6 +46,7 @@ def test_path(tmp_path: Path, seats: list[str]) -> None:
 
 def test_noPath(tmp_path: Path, seats: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """If it says nothing, the hub is in the run folder, which is made for this user alone."""
+    (tmp_path / "run").mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     makeService(optionsOf(tmp_path, ""))
     (path,) = seats

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,19 @@ type = "hub"
 
 
 @pytest.fixture(autouse=True)
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A place for run folders whose path leaves room for sockets, whatever pytest calls the folder of a test."""
+    with tempfile.TemporaryDirectory() as path:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", path)
+        yield
+
+
+@pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a cluster file and its application, on a machine called web1."""
     (tmp_path / "tap_servers_app.py").write_text(APPLICATION)
     (tmp_path / "cluster.toml").write_text(CLUSTER + '[master]\nhost = "web1"\n')
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setenv("TAP_SERVERS_TEST", "outside")
     monkeypatch.delenv(UNDER_MASTER, raising=False)
     yield tmp_path

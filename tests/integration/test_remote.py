@@ -95,8 +95,9 @@ async def test_killed(carrier: Carrier, tmp_path: Path) -> None:
     await asked
     room = later(three, "clients.requestRoom", "chat", "lobby", "ask", 2, timeout=60.0)
     began = reactor.seconds()
-    # So that the other two have answered, and the first words of the third have come.
-    await later(one, "clients.requestRoom", "chat", "lobby", "other", 3, timeout=1.0)
+    # So that the other two have answered, and the first words of the third have come: from each server, what was asked
+    # first is answered first.
+    await later(three, "clients.requestRoom", "chat", "lobby", "other", 3, timeout=30.0)
     await two.kill()
     fetched = await one.do("clients.fetch", timeout=60.0)
     assert reactor.seconds() - began < GONE + 1.0
