@@ -143,7 +143,7 @@ class Presence(msgspec.Struct, omit_defaults=True):
     @ivar since: Unix time in seconds at which this life began.
     @ivar tails: the last numbers of channels on which this server has become quiet.
     @ivar gap: in a C{hello}, the seconds in which this server may have missed something.
-    @ivar now: seconds of the sender's clock, by which its C{deadline}s are meant; none from servers before 0.2.
+    @ivar now: seconds of the sender's clock, by which its C{deadline}s are meant; none from older servers.
     @ivar state: C{draining}, if it sends its clients away.
     @ivar silence: seconds for which the sender had not heard the incarnation C{to}.
     """
