@@ -2,8 +2,9 @@
 Who else is in the cluster: servers announce themselves, and notice when one is gone.
 
 A server says C{hello} when it has come, and whenever it may have missed something; every other answers with C{here},
-which it also says by itself each C{announce_interval}. When it stops, it says C{bye}. Who was silent for
-C{lost_after} is gone, and comes back with its next sign of life. Node.js peers do none of this, and are in no list.
+which it also says by itself each C{announce_interval}. When it stops, it says C{bye}. It says none of these before its
+name is its own: whoever has it in the list relies on being served. Who was silent for C{lost_after} is gone, and comes
+back with its next sign of life. Node.js peers do none of this, and are in no list.
 
 While this server is deaf itself (the bus is not healthy, the process was frozen, or its own signs of life do not come
 back) the silence of others says nothing, and is not counted.
@@ -96,7 +97,9 @@ class Membership:
         self._rollCall = RollCall(clock)
         tails.announce = self.announce
         self._onDown: OnDown = lambda name, reason: None
+        self._onJoined: Callable[[], None] = lambda: None
         self._onEntered: Callable[[], None] = lambda: None
+        self._enteredAt = 0.0
         self._lastLook = 0.0
         self._wasLate = False
         self._loops = [self._looping(self.announce), self._looping(self._look)]
@@ -104,6 +107,10 @@ class Membership:
     def onDown(self, listener: OnDown) -> None:
         """The one to tell when a server is gone, before the application is told."""
         self._onDown = listener
+
+    def onJoined(self, listener: Callable[[], None]) -> None:
+        """The one to tell when this server's name is its own, so that it serves others."""
+        self._onJoined = listener
 
     def onEntered(self, listener: Callable[[], None]) -> None:
         """The one to tell when this server has come in, and knows who else is there."""
@@ -122,6 +129,7 @@ class Membership:
     def enter(self) -> None:
         """Begin to become a member."""
         self.isEntering = not self._outbox.refusesNames
+        self._enteredAt = self._clock.seconds()
         self._me.begin()
 
     def claim(self) -> Deferred[None]:
@@ -146,6 +154,7 @@ class Membership:
         announcing.start(self._announceInterval, now=False)
         looking.start(LOOK_INTERVAL, now=False)
         answered = self._sayHello()
+        self._onJoined()
         self._awaited.changed(self._all())
         return answered.addCallback(self._entered)
 
@@ -286,7 +295,7 @@ class Membership:
         news = self._members.heard(info, self._clock.seconds())
         if news.gone is not None:
             self._down(news.gone, "restarted")
-        if news.lostFor is not None:
+        if news.lostFor is not None and self.isJoined:
             self._say("here", info.incarnation, news.lostFor)
         behind = 0.0 if said.now is None else self._peerClocks.heard(info.name, said.now, self._clock.seconds())
         if news.isUp:
@@ -368,10 +377,11 @@ class Membership:
         return presence
 
     def _all(self) -> list[ServerInfo]:
-        """Nobody is there before this server hears everything: whoever was asked could not answer it."""
+        """Nobody before this server hears everything, and could be answered; nor who was not heard since it started."""
         if not self.isJoined:
             return []
-        return [info for info in (self._me.describe(), *self._members) if info.state == "running"]
+        others = self._members.heardSince(self._enteredAt)
+        return [info for info in (self._me.describe(), *others) if info.state == "running"]
 
     def _looping(self, function: Callable[[], None]) -> LoopingCall:
         def run() -> None:

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted_crossws.cluster.answering import Answering, Asker, ServerMessage
 from twisted_crossws.cluster.askers import ClientAsker, RemoteAsker, SelfAsker
 from twisted_crossws.cluster.audience import Audience
+from twisted_crossws.cluster.early import EarlyEvents
 from twisted_crossws.cluster.gathered import Replies
 from twisted_crossws.cluster.membership import Membership
 from twisted_crossws.cluster.outbox import Outbox
@@ -66,6 +67,8 @@ class Servers(Listeners):
         self._ownListeners: dict[str, tuple[Listener, ...]] = {}
         # Calls that were made before this server has joined.
         self._held: list[Callable[[], None]] = []
+        self._early = EarlyEvents(counters)
+        membership.onJoined(lambda: self._early.serve(self._eventReceived))
         membership.onDown(self._gone)
         membership.onEntered(self._entered)
 
@@ -96,8 +99,8 @@ class Servers(Listeners):
         @param count: how many there must be, this one included.
         @param role: count those of this role only.
         @param timeout: seconds.
-        @return: fires with their names, at once if they are there; fails with L{CallTimeout}. Cancelling it ends the
-            wait.
+        @return: fires with their names, at once if they are there: they serve what is sent to them from then on. Fails
+            with L{CallTimeout}. Cancelling it ends the wait.
         """
         waiting = self._membership.when(count, role)
         if timeout is None:
@@ -120,7 +123,8 @@ class Servers(Listeners):
         exceptSelf: bool = False,
     ) -> str | None:
         """
-        Tell servers something.
+        Tell servers something. Before this one has joined it leaves at once, or when there is a bus, and reaches all
+        who have.
 
         @param to: a name, or several; empty means every server.
         @param onReply: called with a L{Reply<twisted_crossws.cluster.gathered.Reply>} for each reply, and once more if
@@ -219,6 +223,7 @@ class Servers(Listeners):
     def stop(self) -> None:
         """No reply will come any more: every call ends with what came so far."""
         self._held.clear()
+        self._early.drop()
         self._requests.endAll()
 
     def received(self, message: ServerEvent) -> None:
@@ -228,11 +233,11 @@ class Servers(Listeners):
             return
         if message.isCallback:
             self._replyReceived(message)
-        elif self._membership.isEntering and not self._membership.isJoined:
-            # The name may belong to another server, which serves this.
-            self._counters["events_early"] += 1
         elif not message.targetServer or own in message.targetServer:
-            self._eventReceived(message)
+            if self._membership.isEntering and not self._membership.isJoined:
+                self._early.add(message)
+            else:
+                self._eventReceived(message)
 
     def _ask(
         self,

@@ -66,7 +66,7 @@ MEANINGS = {
     "calls_sent": "calls to servers, with a reply wanted",
     "calls_timed_out": "of these, those that ended by their time-out",
     "calls_expired": "calls from servers that came after their deadline, dropped",
-    "events_early": "events from servers that came before this node had its name, dropped",
+    "events_early": "events from servers that came before this node had its name, and were not served then",
     "calls_undeliverable": "calls to servers that the bus did not carry",
     "servers_lost": "servers that were gone without a goodbye",
     "names_contested": "signs of life, or packets, of another server with this node's own name",

@@ -99,6 +99,12 @@ class Members:
         """Of those that are alive, draining or not."""
         return frozenset(self._alive)
 
+    def heardSince(self, since: float) -> list[ServerInfo]:
+        """
+        @param since: leave out those of which nothing was heard at this time or later.
+        """
+        return [info for name, info in self._alive.items() if self._heardAt[name] >= since]
+
     def get(self, name: str) -> ServerInfo | None:
         """What a living server says of itself."""
         return self._alive.get(name)
