@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from random import randrange
-from typing import Any
+from typing import Any, Self
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -21,6 +21,8 @@ from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+
+from tests.integration.forked import Forked
 
 reactor: Any = _reactor
 
@@ -34,6 +36,10 @@ PATIENCE = 60.0
 #: So many times what it takes to start a process is added to what is promised, where the machine is busy. A worker that
 #: dies is back, on two cores with nothing else to do, in about as many.
 _STARTS = 4.0
+
+#: C{twistd -n crossws}: what Python runs, and what comes before the arguments.
+_TWISTD = "from twisted.scripts.twistd import run; run()"
+_OPTIONS = ("-n", "--pidfile=", "crossws")
 
 #: What has been started and has not ended, so that a test that fails can be cleaned up after.
 running: set[Process] = set()
@@ -59,12 +65,24 @@ class Process(ProcessProtocol):
         self._watching: list[tuple[str, Deferred[None]]] = []
 
     @classmethod
-    def start(cls, *args: str, cwd: str | os.PathLike[str], env: dict[str, str] | None = None) -> Process:
+    def start(cls, *args: str, cwd: str | os.PathLike[str], env: dict[str, str] | None = None) -> Self:
         """Start a command in a folder."""
         process = cls()
         running.add(process)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
-        reactor.spawnProcess(process, args[0], args, env=environment, path=str(cwd))
+        reactor.spawnProcess(process, args[0], args, env=_environment(env), path=str(cwd))
+        return process
+
+    @classmethod
+    def fork(cls, code: str, *args: str, cwd: str | os.PathLike[str], env: dict[str, str] | None = None) -> Self:
+        """
+        Start what C{python -c code args} would, for a tenth of the CPU. Its command line in C{/proc} says something
+        else.
+        """
+        if not hasattr(os, "pidfd_open"):
+            return cls.start(sys.executable, "-c", code, *args, cwd=cwd, env=env)
+        process = cls()
+        running.add(process)
+        Forked(process, str(cwd), _environment(env), code, *args)
         return process
 
     @property
@@ -164,8 +182,8 @@ _ports = _portsOfThisProcess()
 
 
 def twistd(*args: str, cwd: str | os.PathLike[str]) -> Process:
-    """C{twistd -n crossws} with these arguments, without waiting for anything."""
-    return Process.start(*_command(*args), cwd=cwd)
+    """C{twistd -n crossws} with these arguments, without waiting for anything, as from the command line."""
+    return Process.start(sys.executable, "-c", _TWISTD, *_OPTIONS, *args, cwd=cwd)
 
 
 async def startNode(config: str | os.PathLike[str], *args: str, port: int | None = None) -> NodeProcess:
@@ -178,8 +196,7 @@ async def startNode(config: str | os.PathLike[str], *args: str, port: int | None
     number = port or freePort()
     folder = Path(config).resolve().parent
     listen = f"tcp:{number}:interface=127.0.0.1"
-    process = NodeProcess.start(*_command("--config", str(config), "--listen", listen, *args), cwd=folder)
-    assert isinstance(process, NodeProcess)
+    process = NodeProcess.fork(_TWISTD, *_OPTIONS, "--config", str(config), "--listen", listen, *args, cwd=folder)
     process.port = number
     await process.says("is ready")
     return process
@@ -222,5 +239,5 @@ def pause(seconds: float) -> Deferred[None]:
     return deferLater(reactor, seconds)
 
 
-def _command(*args: str) -> tuple[str, ...]:
-    return (sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "-n", "--pidfile=", "crossws", *args)
+def _environment(more: dict[str, str] | None) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(more or {})}

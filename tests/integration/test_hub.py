@@ -229,8 +229,8 @@ async def party(path: str) -> AsyncIterator[Party]:
 
 async def startHub(path: str, name: str, *channels: str, maxQueuedBytes: int = MAX_QUEUED) -> Process:
     """A process with one node, when it is connected. The first one is the hub."""
-    command = (sys.executable, "-m", "tests.integration.hubnode", path, name, str(maxQueuedBytes), *channels)
-    process = Process.start(*command, cwd=ROOT)
+    code = "from runpy import run_module; run_module('tests.integration.hubnode', run_name='__main__')"
+    process = Process.fork(code, path, name, str(maxQueuedBytes), *channels, cwd=ROOT)
     await process.says("healthy")
     return process
 
