@@ -5,6 +5,7 @@ The floors of the package: a module imports from lower floors only.
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,7 @@ def room(module: Path) -> str:
     return first.removesuffix(".py")
 
 
+@cache
 def imports(module: Path) -> set[str]:
     """All that it imports by absolute names, wherever in the file."""
     found = set()

@@ -56,9 +56,13 @@ async def use() -> None:
 """
 
 
-def mypy(folder: Path, *options: str) -> str:
-    """What it says of the modules of a folder: nothing, if all is well."""
-    cache = ROOT / ".mypy_cache" / "users"
+def mypy(folder: Path, name: str, *options: str) -> str:
+    """
+    What it says of the modules of a folder: nothing, if all is well.
+
+    @param name: of what it keeps for the next run, which it can use with the same options only.
+    """
+    cache = ROOT / ".mypy_cache" / "users" / name
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), *options, "."]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     return "" if ended.returncode == 0 else ended.stdout + ended.stderr
@@ -83,7 +87,7 @@ def test_annotated(folder: Path) -> None:
     """What is annotated throughout is checked throughout, and passes without a plugin."""
     (folder / "use.py").write_text(USE)
     (folder / "ticker_typed.py").write_text(complete(ROOT / "docs" / "applications.md")["ticker_typed"])
-    assert mypy(folder) == ""
+    assert mypy(folder, "annotated") == ""
 
 
 def test_guides(folder: Path) -> None:
@@ -95,4 +99,4 @@ def test_guides(folder: Path) -> None:
     (folder / "pyproject.toml").write_text("[tool.mypy]\nplugins = ['mypy_zope:plugin']\n")
     # override: the options of an INodeService are the service's own, which its interface cannot say.
     left = ("no-untyped-def", "no-untyped-call", "override")
-    assert mypy(folder, "--check-untyped-defs", *(f"--disable-error-code={code}" for code in left)) == ""
+    assert mypy(folder, "guides", "--check-untyped-defs", *(f"--disable-error-code={code}" for code in left)) == ""
