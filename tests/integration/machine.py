@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 from msgspec import to_builtins
 from twisted.internet.error import ConnectionClosed
-from twisted.internet.utils import getProcessOutputAndValue
 
 from tests.integration.process import PATIENCE, ROOT, Process, pause, reactor, twistd, within
 from tests.integration.redis import eventually
@@ -27,7 +25,20 @@ from twisted_crossws.machine.ctl import find, parser
 #: Seconds in which a cluster is whole again after whatever was done to it, where the machine has nothing else to do.
 WHOLE = 2.0
 
-_CTL = (sys.executable, "-c", "from twisted_crossws.machine.ctl import main; main()")
+_CTL = "from twisted_crossws.machine.ctl import main; main()"
+
+
+class _Ctl(Process):
+    """
+    @ivar printed: its standard output alone.
+    """
+
+    printed = ""
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        if childFD == 1:
+            self.printed += data.decode()
+        super().childDataReceived(childFD, data)
 
 
 class Machine:
@@ -61,11 +72,10 @@ class Machine:
 
     async def ctl(self, *args: str) -> tuple[int, str, str]:
         """C{crossws-ctl}: its exit status, and what it printed."""
-        argv = [*_CTL[1:], "--config", str(self.config), *args]
-        ended = getProcessOutputAndValue(_CTL[0], argv, env=os.environ, path=str(ROOT), reactor=reactor)
+        process = _Ctl.fork(_CTL, "--config", str(self.config), *args, cwd=ROOT)
         # To restart all takes as many starts as there are processes.
-        output, errors, status = await ended.addTimeout(PATIENCE * 2, reactor)
-        return status, output.decode(), errors.decode()
+        status = await process.ended.addTimeout(PATIENCE * 2, reactor)
+        return status, process.printed, process.errors
 
     async def rows(self) -> dict[str, dict[str, Any]]:
         """What C{list} says, by name; empty if nobody answers."""
