@@ -41,7 +41,7 @@ from twisted.python.failure import Failure
 
 #: Seconds after which a command that the browser has not answered is given up. A cold start on a busy machine takes
 #: several.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 #: Skips a test where there is none. A mark, since a fixture of pytest-twisted that skips is an error from its second
 #: test on.
@@ -289,7 +289,7 @@ class Tab:
             raise BrowserError(_describe(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    async def waitFor(self, expression: str, timeout: float = 10.0) -> Any:
+    async def waitFor(self, expression: str, timeout: float = 30.0) -> Any:
         """
         Wait, inside the page, until an expression is true.
 

@@ -525,7 +525,7 @@ class TestCrossWS:
         await crossws.run("await my.connecting")
         assert await crossws.run('return my.client.call("echo", 1)') == 1
 
-    @pytest.mark.parametrize("server", ["ping_interval = 0.1"], indirect=True)
+    @pytest.mark.parametrize("server", ["ping_interval = 1.0"], indirect=True)
     @pytest_twisted.ensureDeferred
     async def test_serverPings(self, crossws: NodeJs, server: Server) -> None:
         """The server's own pings are answered, so it keeps the client without any traffic of the application."""
@@ -671,7 +671,7 @@ class TestWire:
         await server.process.stop()
         assert (await js.run("return my.client.closed"))["code"] == 1012
 
-    @pytest.mark.parametrize("server", ["ping_interval = 0.1"], indirect=True)
+    @pytest.mark.parametrize("server", ["ping_interval = 1.0"], indirect=True)
     @pytest_twisted.ensureDeferred
     async def test_serverPings(self, js: NodeJs, server: Server) -> None:
         """It is alive to the server by its answers to pings alone."""
