@@ -74,6 +74,19 @@ def makeRunFolder(folder: str, uid: int | None = None) -> None:
         raise ValueError(f"Other users can write into the folder {folder}; take that right from them (chmod go-w).")
 
 
+def identity(about: os.stat_result) -> tuple[int, int]:
+    """What tells a file from any other, also from a later one at the same path: device and inode."""
+    return about.st_dev, about.st_ino
+
+
+def identityOf(path: str) -> tuple[int, int] | None:
+    """The L{identity} of what lies at a path now; C{None} if nothing does."""
+    try:
+        return identity(os.lstat(path))
+    except OSError:
+        return None
+
+
 def hubPath(configPath: str, folder: str, path: str = "") -> str:
     """
     Where the socket of the hub is.

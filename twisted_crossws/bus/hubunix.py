@@ -31,7 +31,7 @@ from twisted.internet.tcp import Port as TcpPort
 from twisted.internet.unix import Port as UnixPort
 
 from twisted_crossws.bus.hubseat import SeatFault, Unanswered, Vacant
-from twisted_crossws.runfolder import makeRunFolder
+from twisted_crossws.runfolder import identity, identityOf, makeRunFolder
 
 #: Bytes of the longest path that a Unix socket can have.
 MAX_PATH = 107
@@ -89,7 +89,7 @@ class UnixSeat:
             except OSError as fault:
                 os.close(lock)
                 raise self._fault(fault) from None
-            if _identity(os.fstat(lock)) == self.holder():
+            if identity(os.fstat(lock)) == self.holder():
                 self._lock = lock
                 _watchForks()
                 _locked.add(self)
@@ -99,7 +99,7 @@ class UnixSeat:
         return True
 
     def holder(self) -> tuple[int, int] | None:
-        return _identityOf(self._lockPath)
+        return identityOf(self._lockPath)
 
     def restore(self) -> bool:
         if self._lock is None:
@@ -112,7 +112,7 @@ class UnixSeat:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self.holder() is None:
                 self._lockAgain(self._lock)
-            if _identity(os.fstat(self._lock)) != self.holder():
+            if identity(os.fstat(self._lock)) != self.holder():
                 return False
             if self._port is not None and not self.isMine():
                 port = self._port
@@ -145,16 +145,16 @@ class UnixSeat:
             os.close(folder)
 
     def isMine(self) -> bool:
-        if self._lock is None or _identity(os.fstat(self._lock)) != self.holder():
+        if self._lock is None or identity(os.fstat(self._lock)) != self.holder():
             return False
-        return self._socket is None or _identityOf(self._path) == self._socket
+        return self._socket is None or identityOf(self._path) == self._socket
 
     def listen(self, factory: IProtocolFactory) -> None:
         self._factory = factory
         try:
             self._removeStale()
             self._port = _listening(self._path, factory, self._reactor)
-            self._socket = _identityOf(self._path)
+            self._socket = identityOf(self._path)
         except OSError as fault:
             raise self._fault(fault) from None
 
@@ -290,17 +290,6 @@ def _listening(path: str, factory: IProtocolFactory, reactor: Any) -> _Port:
     finally:
         os.umask(before)
     return port
-
-
-def _identity(about: os.stat_result) -> tuple[int, int]:
-    return about.st_dev, about.st_ino
-
-
-def _identityOf(path: str) -> tuple[int, int] | None:
-    try:
-        return _identity(os.lstat(path))
-    except OSError:
-        return None
 
 
 _locked: WeakSet[UnixSeat] = WeakSet()

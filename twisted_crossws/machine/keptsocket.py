@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from twisted_crossws.machine.control import Connection, ControlFactory, Refused, listen, locked
-from twisted_crossws.runfolder import makeRunFolder
+from twisted_crossws.runfolder import identityOf, makeRunFolder
 
 _log = Logger()
 
@@ -77,7 +77,7 @@ class KeptSocket:
 
     def _identities(self) -> dict[str, tuple[int, int] | None]:
         """Which files lie there now."""
-        return {path: _identityOf(path) for path in (self.path, self._lockPath)}
+        return {path: identityOf(path) for path in (self.path, self._lockPath)}
 
     def _look(self) -> None:
         self._timer = self._reactor.callLater(LOOK_INTERVAL, self._look)
@@ -121,11 +121,3 @@ class KeptSocket:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _identityOf(path: str) -> tuple[int, int] | None:
-    try:
-        about = os.lstat(path)
-    except OSError:
-        return None
-    return about.st_dev, about.st_ino
