@@ -181,6 +181,17 @@ def _portsOfThisProcess() -> Iterator[int]:
 _ports = _portsOfThisProcess()
 
 
+def isFree(port: int) -> bool:
+    """Whether nobody listens on a port, on any address of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
 def twistd(*args: str, cwd: str | os.PathLike[str]) -> Process:
     """C{twistd -n crossws} with these arguments, without waiting for anything, as from the command line."""
     return Process.start(sys.executable, "-c", _TWISTD, *_OPTIONS, *args, cwd=cwd)

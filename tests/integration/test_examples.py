@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import sys
 
 import pytest
 import pytest_twisted
 
-from tests.integration.process import ROOT, Process, freePort
+from tests.integration.process import ROOT, Process, freePort, isFree
 
 pytestmark = [pytest.mark.integration, pytest.mark.fates]
 
@@ -27,16 +26,6 @@ def firstOfFive() -> int:
         first = freePort()
         if first + 4 < 65536 and all(isFree(port) for port in range(first, first + 5)):
             return first
-
-
-def isFree(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 class TestCrossServer:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest_twisted
 from twisted.internet.threads import deferToThread
 
 from tests.integration.chromium import Browser, needsChromium
-from tests.integration.process import ROOT, Process
+from tests.integration.process import ROOT, Process, isFree
 from tests.integration.redis import eventually
 from tests.test_docs import GUIDES, blocks
 from twisted_crossws import Connector
@@ -60,16 +59,6 @@ def write(folder: Path, guide: Path, heading: str) -> None:
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-
-
-def isFree(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True
 
 
 class Shell:
